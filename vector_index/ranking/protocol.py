@@ -1,0 +1,58 @@
+"""What a fine ranker sees and answers. Rankers are pure: no I/O, no clock, no state that a call changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from materials.records import Candidate, Features, Kind
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """A material as it is stored: all that fine ranking may look at.
+
+    `parts`: a post's media as (kind, content ID) in order; the content IDs are resolved through redirects.
+    """
+
+    material_id: str
+    kind: Kind
+    features: Features = {}
+    text: str = ""
+    content_id: str = ""
+    parts: tuple[tuple[str, str], ...] = ()
+
+
+class RecallHit(msgspec.Struct, frozen=True):
+    """One answer of one recall path: `score` is a cosine, or a vote weight for `image-local`."""
+
+    material_id: str
+    content_id: str
+    score: float
+
+
+class Recall(msgspec.Struct, frozen=True):
+    """Everything that recall found for one query, by space (`image-embedding@1`), best first.
+
+    It holds more hits than are ranked: the surplus is what a score is normalised against (own-rank normalisation).
+    """
+
+    hits: dict[str, tuple[RecallHit, ...]]
+
+
+class Ranker(Protocol):
+    """One kind's fine ranker."""
+
+    name: str
+    """Name and version, e.g. `image-fusion@1`: stored with each score that it gave."""
+
+    def rank(self, query: Evidence, candidates: Sequence[Evidence], recall: Recall) -> list[Candidate]:
+        """Score every candidate against the query.
+
+        Returns:
+            One `Candidate` per input candidate, in any order: `score` the calibrated probability of shared content
+            in 0..1, `relation`, `recall_score`, `ranker`, `segments` for videos. Missing features (a job without
+            local features) lower what is known, never raise.
+        """
+        ...

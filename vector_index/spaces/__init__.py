@@ -1,0 +1,1 @@
+"""Recall: approximate search over the stored features of one plug-in version."""
