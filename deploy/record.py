@@ -1,0 +1,87 @@
+"""`STATE/run/stack.json`: what the supervisor knows of the stack, for the commands that ask."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from deploy.addresses import Addresses, GivenAddresses
+from deploy.processes import ProcessId
+
+PartState = Literal["running", "dead", "starting", "given", "stopped"]
+
+
+class PartStatus(msgspec.Struct, frozen=True):
+    """One part as `sosie status` shows it. `detail`: why it is not running; `log`: its log file."""
+
+    name: str
+    state: PartState
+    address: str = ""
+    pid: int = 0
+    restarts: int = 0
+    detail: str = ""
+    log: str = ""
+
+
+class PartRecord(msgspec.Struct, kw_only=True):
+    """One part in `stack.json`. `ports` are kept over stops, so that a stack comes back where it was.
+
+    `failures`: starts in a row that did not become healthy.
+    """
+
+    name: str
+    state: PartState
+    address: str = ""
+    ports: dict[str, int] = {}
+    process: ProcessId | None = None
+    command: str = ""
+    restarts: int = 0
+    failures: int = 0
+    ready_seconds: float = 0.0
+    detail: str = ""
+    log: str = ""
+
+
+class StackRecord(msgspec.Struct, kw_only=True):
+    """The whole file. `ready`: every part has been healthy at least once since this supervisor started."""
+
+    version: int = 1
+    supervisor: ProcessId | None = None
+    ready: bool = False
+    given: GivenAddresses = GivenAddresses()
+    parts: dict[str, PartRecord] = {}
+
+    def addresses(self) -> Addresses:
+        """The addresses for clients; those of parts that are not there are empty."""
+        found = {name: part.address for name, part in self.parts.items()}
+        return Addresses(
+            zookeeper=found.get("zookeeper", ""),
+            redis=found.get("redis", ""),
+            index=found.get("index", ""),
+            triton=found.get("triton", ""),
+        )
+
+
+def record_path(state: Path) -> Path:
+    """Where the record of a state folder lies."""
+    return state / "run" / "stack.json"
+
+
+def load(state: Path) -> StackRecord:
+    """The record; an empty one where there is none, or where it cannot be read (it is only a memory of ports)."""
+    try:
+        return msgspec.json.decode(record_path(state).read_bytes(), type=StackRecord)
+    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
+        return StackRecord()
+
+
+def save(state: Path, record: StackRecord) -> None:
+    """Replace the file in one step: readers see the old record or the new one."""
+    path = record_path(state)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".json.tmp")
+    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
+    os.replace(temporary, path)
