@@ -1,0 +1,1 @@
+"""Pure feature computations that plug-ins share."""
