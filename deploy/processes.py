@@ -7,6 +7,7 @@ every process of a stack carries a mark in its environment, so that orphans are 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -33,12 +34,16 @@ def identify(pid: int) -> ProcessId | None:
     """The process that has this pid now; None when there is none, or only a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
     except (OSError, ValueError):
         return None
     if not fields or fields[0] in (b"Z", b"X"):
         return None
-    return ProcessId(pid, f"{boot}-{fields[19].decode()}")
+    return ProcessId(pid, f"{_boot_id()}-{fields[19].decode()}")
+
+
+@functools.cache
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
 
 
 def alive(process: ProcessId | None) -> bool:

@@ -70,6 +70,21 @@ def record_path(state: Path) -> Path:
     return state / "run" / "stack.json"
 
 
+def run_folder(state: Path) -> Path:
+    """`STATE/run`, made when need be; for its owner only, since addresses may hold passwords."""
+    folder = state / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    return folder
+
+
+def log_folder(state: Path) -> Path:
+    """`STATE/log`, made when need be."""
+    folder = state / "log"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def load(state: Path) -> StackRecord:
     """The record; an empty one where there is none, or where it cannot be read (it is only a memory of ports)."""
     try:
@@ -81,7 +96,7 @@ def load(state: Path) -> StackRecord:
 def save(state: Path, record: StackRecord) -> None:
     """Replace the file in one step: readers see the old record or the new one."""
     path = record_path(state)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    run_folder(state)
     temporary = path.with_suffix(".json.tmp")
     temporary.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
     os.replace(temporary, path)

@@ -153,15 +153,23 @@ def _uv(uv: Path, *arguments: str) -> None:
     raise SosieError(f"uv {arguments[0]} failed for the model server's environment: {failures[0][0]}")
 
 
-def main() -> None:
-    """Make the environment, telling the steps on standard error."""
+def main() -> int:
+    """Make the environment, telling the steps on standard error; 2 when something is missing, 1 when it failed."""
 
     def say(line: str) -> None:
         sys.stderr.write(line + "\n")
 
-    made = ensure(say=say)
+    try:
+        made = ensure(say=say)
+    except UsageError as error:
+        say(f"{error.message}: {error.remedy}")
+        return 2
+    except SosieError as error:
+        say(str(error))
+        return 1
     say(f"{made.server} environment ready in {made.folder}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
