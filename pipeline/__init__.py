@@ -1,0 +1,1 @@
+"""Top floor: the Flink job, the operators that join the rooms, and the command line."""

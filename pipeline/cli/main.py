@@ -1,0 +1,58 @@
+"""`sosie`: the entry point."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import structlog
+import typer
+
+from materials.errors import SosieError
+from pipeline.cli import content, demo, jobs, output, plugins, stack
+
+app = typer.Typer(
+    name="sosie",
+    help="Understand and deduplicate what people post: streams in, content IDs out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    add_completion=False,
+)
+for room in (demo, stack, jobs, content, plugins):
+    room.register(app)
+
+
+def run() -> None:
+    """Run a command; an error of ours is one line and an exit code, never a stack trace."""
+    _quiet_logs()
+    try:
+        app(standalone_mode=True)
+    except SosieError as error:
+        code = output.tell(error)
+        sys.stdout.flush()
+        _leave(code)
+    except KeyboardInterrupt:
+        output.err.print("[red]sosie:[/red] interrupted")
+        _leave(130)
+
+
+def _leave(code: int) -> None:
+    """Exit at once: the Java gateway's threads would hold the interpreter after a failed job."""
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _quiet_logs() -> None:
+    """Warnings and worse, to standard error; `SOSIE_LOG=debug` for more."""
+    level = getattr(logging, os.environ.get("SOSIE_LOG", "warning").upper(), logging.WARNING)
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+if __name__ == "__main__":
+    run()

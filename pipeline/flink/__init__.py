@@ -1,0 +1,1 @@
+"""Flink at the edge: everything that imports pyflink stands here."""

@@ -1,0 +1,74 @@
+"""First operator: a raw line becomes an `Envelope`, sent to its kind's side output.
+
+A refused line goes to the posts' operator, which publishes it like every other outcome and touches nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pyflink.common import Types
+from pyflink.datastream import OutputTag, ProcessFunction
+
+from materials.errors import Rejected
+from materials.parsing import parse_line, readable_id
+from pipeline.envelope import Envelope, pack
+from pipeline.flink.plan import JobPlan
+from pipeline.lines import LinePositions
+
+BYTES = Types.PICKLED_BYTE_ARRAY()
+IMAGES = OutputTag("images", BYTES)
+VIDEOS = OutputTag("videos", BYTES)
+_SIDES = {"image": IMAGES, "video": VIDEOS}
+
+
+class ParseLines(ProcessFunction):  # type: ignore[misc]
+    """(line, path) -> packed envelopes; main output: posts and refusals."""
+
+    def __init__(self, plan: JobPlan) -> None:
+        self._plan = plan
+        self._positions: LinePositions | None = None
+
+    def open(self, runtime_context: Any) -> None:  # noqa: ARG002
+        """Called by Flink in the worker."""
+        self._positions = LinePositions(self._plan.spec.source.path, readable_id)
+
+    def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:  # noqa: ARG002
+        """One line; blank lines are not records."""
+        line, path = bytes(value[0]), str(value[1])
+        if not line.strip():
+            return
+        envelope = self._envelope(line, path)
+        side = _SIDES.get(envelope.kind or "") if envelope.rejection is None else None
+        yield (side, pack(envelope)) if side is not None else pack(envelope)
+
+    def _envelope(self, line: bytes, path: str) -> Envelope:
+        base, now, trace = str(Path(path).parent), time.time(), uuid.uuid4().hex
+        try:
+            material = parse_line(line, path)
+        except Rejected as error:
+            assert self._positions is not None  # noqa: S101 (open ran)
+            known = readable_id(line)
+            return Envelope(
+                material_id=known if known is not None else self._positions.name(path, line),
+                kind=None,
+                base=base,
+                line=line,
+                entered_at=now,
+                trace_id=trace,
+                rejection=error.reason,
+            )
+        return Envelope(
+            material_id=material.material_id,
+            kind=material.kind,
+            base=base,
+            line=line,
+            entered_at=now,
+            trace_id=trace,
+            material=material,
+            revision=material.revision,
+        )

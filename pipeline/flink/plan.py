@@ -1,0 +1,26 @@
+"""What the operators need to know, small enough to travel with the job graph."""
+
+from __future__ import annotations
+
+import msgspec
+
+from deploy.addresses import Addresses
+from pipeline.spec import JobSpec
+
+
+class JobPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A validated spec (as JSON: operators are pickled), the addresses of the system's parts, and the run's name."""
+
+    spec_json: str
+    addresses: Addresses
+    run_id: str
+
+    @property
+    def spec(self) -> JobSpec:
+        """The spec, parsed again."""
+        return JobSpec.model_validate_json(self.spec_json)
+
+
+def plan(spec: JobSpec, addresses: Addresses, run_id: str) -> JobPlan:
+    """Pack a plan."""
+    return JobPlan(spec_json=spec.model_dump_json(), addresses=addresses, run_id=run_id)

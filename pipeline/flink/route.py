@@ -1,0 +1,34 @@
+"""Last operator: an outcome becomes its result line; a dead one also becomes a dead letter. Counts as it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pyflink.common import Types
+from pyflink.datastream import OutputTag, ProcessFunction
+
+from materials.records import OUTCOMES
+from pipeline.envelope import dead_letter, result_line, unpack_finished
+
+DEAD = OutputTag("dead", Types.STRING())
+
+
+class Route(ProcessFunction):  # type: ignore[misc]
+    """Counters stand here and not in the async operator, where PyFlink loses them (its calls run in another thread)."""
+
+    def __init__(self) -> None:
+        self._counters: dict[str, Any] = {}
+
+    def open(self, runtime_context: Any) -> None:
+        """Called by Flink in the worker."""
+        group = runtime_context.get_metrics_group().add_group("sosie")
+        self._counters = {outcome: group.counter(f"outcome_{outcome}") for outcome in OUTCOMES}
+
+    def process_element(self, value: bytes, ctx: Any) -> Iterator[Any]:  # noqa: ARG002
+        """One finished record."""
+        finished = unpack_finished(value)
+        self._counters[finished.outcome.outcome].inc()
+        if finished.outcome.outcome == "dead":
+            yield DEAD, dead_letter(finished)
+        yield result_line(finished.outcome)

@@ -1,0 +1,215 @@
+"""Run or submit a job: check everything that can be checked first, start what is needed, follow it to its end."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import redis
+import structlog
+from redis.exceptions import RedisError
+
+from deploy import stack
+from deploy.addresses import Addresses, GivenAddresses
+from materials.errors import Permanent, UsageError
+from model_plugins import registry
+from pipeline.flink.plan import JobPlan, plan
+from pipeline.projection import PROGRESS
+from pipeline.runs import RunSummary, count_lines, count_outcomes, new_run_id
+from pipeline.spec import JobSpec, load
+from vector_index import policies
+
+_POLL_S = 0.25
+_log = structlog.get_logger(__name__)
+
+
+class Progress(Protocol):
+    """Told how far a run is."""
+
+    def stage(self, text: str) -> None:
+        """A new step begins."""
+        ...
+
+    def update(self, counts: Mapping[str, int], total: int | None) -> None:
+        """Outcomes so far, and how many there will be (None: the source is watched)."""
+        ...
+
+
+class Silent:
+    """A `Progress` for programs."""
+
+    def stage(self, text: str) -> None:
+        """Says nothing."""
+
+    def update(self, counts: Mapping[str, int], total: int | None) -> None:
+        """Says nothing."""
+
+
+def state_folder(option: Path | None, spec: JobSpec | None = None) -> Path:
+    """`--state` > `SOSIE_STATE` > the spec's `state` > `./.sosie`."""
+    named = os.environ.get("SOSIE_STATE")
+    chosen = option or (Path(named) if named else None) or (spec.state if spec else None) or Path(".sosie")
+    return chosen.expanduser().resolve()
+
+
+def checked(path: Path) -> JobSpec:
+    """Load a spec and check what it names: plug-ins and policy.
+
+    Raises:
+        UsageError: with the nearest known name.
+    """
+    spec = load(path)
+    registry.load(spec.plugins)
+    policies.get(spec.policy)
+    return spec
+
+
+def run_job(
+    path: Path,
+    state: Path | None = None,
+    *,
+    given: GivenAddresses | None = None,
+    progress: Progress | None = None,
+) -> RunSummary:
+    """Run a job in the mini-cluster of this process until its input is read; a watched source until it is stopped.
+
+    Starts the local stack when none runs on that state, and stops it again at the end; one that ran before goes on.
+
+    Raises:
+        UsageError: a spec, plug-in, policy or address that cannot work.
+        Permanent: the job failed.
+    """
+    progress = progress or Silent()
+    spec = checked(path)
+    folder = state_folder(state, spec)
+    given = given or GivenAddresses.read(os.environ)
+    began = time.monotonic()
+    ours = stack.find(folder) is None
+    try:
+        addresses = stack.up(folder, given, on_event=progress.stage)
+        stack_seconds = time.monotonic() - began
+        job = plan(spec, addresses, new_run_id(spec.name))
+        total = None if spec.source.watch else count_lines(spec.source)
+        progress.stage("starting the job")
+        seconds = _execute(job, folder, progress, total)
+    finally:
+        if ours:
+            stack.down(folder)
+    return RunSummary(
+        run_id=job.run_id,
+        lines=count_lines(spec.source),
+        outcomes=count_outcomes(spec.sink.path, job.run_id),
+        seconds=round(seconds, 3),
+        stack_start_seconds=round(stack_seconds, 3),
+        results=spec.sink.path / "results",
+        state=folder,
+    )
+
+
+def submit_job(path: Path, cluster: str, state: Path | None = None, *, given: GivenAddresses | None = None) -> str:
+    """Submit a job to a session cluster, against a stack that runs; returns Flink's job id.
+
+    Raises:
+        UsageError: no stack on that state and no addresses given, or no cluster at that address.
+    """
+    from pipeline.flink import environment, graph
+
+    spec = checked(path)
+    folder = state_folder(state, spec)
+    given = given or GivenAddresses.read(os.environ)
+    addresses = stack.find(folder) or _all_given(given)
+    if addresses is None:
+        raise UsageError(f"no stack runs on {folder}", f"start one: sosie up --state {folder}")
+    job = plan(spec, addresses, new_run_id(spec.name))
+    environment.prepare_gateway(folder / "log")
+    env = environment.session_cluster(cluster, spec.mode, folder / "checkpoints")
+    graph.build(env, job)
+    try:
+        client = env.execute_async(job.run_id)
+        return str(client.get_job_id())
+    except Exception as error:
+        raise UsageError(
+            f"the cluster at {cluster} did not take the job: {_root_cause(error)}",
+            "is it up, and is that its REST address?",
+        ) from error
+
+
+def _all_given(given: GivenAddresses) -> Addresses | None:
+    if not (given.zookeeper and given.redis and given.index):
+        return None
+    return Addresses(zookeeper=given.zookeeper, redis=given.redis, index=given.index, triton=given.triton)
+
+
+def _execute(job: JobPlan, folder: Path, progress: Progress, total: int | None) -> float:
+    """Seconds from submission to the end of the job."""
+    from pipeline.flink import environment, graph
+
+    environment.prepare_gateway(folder / "log")
+    env = environment.mini_cluster(job.spec.mode, folder / "checkpoints")
+    graph.build(env, job)
+    began = time.monotonic()
+    client = env.execute_async(job.run_id)
+    read_counts = _counts_of(job)
+    try:
+        _follow(client, read_counts, progress, total)
+    except KeyboardInterrupt:
+        _stop(client, folder / "savepoints", progress)
+    return time.monotonic() - began
+
+
+def _follow(client: Any, counts: Callable[[], dict[str, int]], progress: Progress, total: int | None) -> None:
+    """Poll until the job ends.
+
+    Raises:
+        Permanent: it failed.
+    """
+    status = ""
+    while status not in ("FINISHED", "CANCELED", "FAILED"):
+        time.sleep(_POLL_S)
+        status = client.get_job_status().result().name
+        progress.update(counts(), total)
+    if status != "FINISHED":
+        try:
+            client.get_job_execution_result().result()
+        except Exception as error:
+            raise Permanent(f"the Flink job {status.lower()}: {_root_cause(error)}") from error
+        raise Permanent(f"the Flink job {status.lower()}")
+
+
+def _stop(client: Any, savepoints: Path, progress: Progress) -> None:
+    """Stop with a savepoint, so that what was computed is committed to the sink."""
+    progress.stage("stopping: committing what is done")
+    try:
+        client.stop_with_savepoint(False, savepoints.as_uri()).result()
+    except Exception as error:
+        with suppress(Exception):
+            client.cancel().result()
+        raise Permanent(f"the job did not stop cleanly: {_root_cause(error)}") from error
+
+
+def _counts_of(job: JobPlan) -> Callable[[], dict[str, int]]:
+    connection = redis.Redis.from_url(job.addresses.redis, socket_timeout=1.0)
+
+    def counts() -> dict[str, int]:
+        try:
+            found: Any = connection.hgetall(PROGRESS + job.run_id)
+        except RedisError as error:
+            _log.debug("no progress from Redis", error=str(error))
+            return {}
+        return {key.decode(): int(value) for key, value in found.items()}
+
+    return counts
+
+
+def _root_cause(error: BaseException) -> str:
+    """The last `Caused by` of a Java stack trace, or the error's own first line."""
+    text = str(error)
+    causes = [line.split("Caused by:", 1)[1].strip() for line in text.splitlines() if "Caused by:" in line]
+    if causes:
+        return causes[-1]
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[0].strip() if lines else type(error).__name__

@@ -1,0 +1,195 @@
+"""The job spec: YAML in, a frozen and validated plan out.
+
+Unknown keys are refused with the nearest known one; paths are relative to the spec's folder; `explain` prints the
+plan with every default filled in.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from materials.errors import UsageError
+
+_PATH_KEYS = {("source", "path"), ("sink", "path"), ("state",)}
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FilesSource(_Frozen):
+    """A `.jsonl` file, or a folder whose `*.jsonl` files are read. `watch`: go on with files that appear later.
+
+    Writers make a file visible at once: write `NAME.tmp`, then rename to `NAME.jsonl`; lines that are appended to a
+    file that was already read are not seen.
+    """
+
+    kind: Literal["files"] = "files"
+    path: Path
+    watch: bool = False
+
+
+class FilesSink(_Frozen):
+    """A folder that gets `results/*.jsonl` and `dead/*.jsonl`, committed with each checkpoint."""
+
+    kind: Literal["files"] = "files"
+    path: Path
+
+
+class Media(_Frozen):
+    """Where media may come from, beside the input file's own folder."""
+
+    roots: tuple[Path, ...] = ()
+    hosts: tuple[str, ...] = ()
+
+
+class Limits(_Frozen):
+    """Bounds on one medium. Bytes, pixels, seconds."""
+
+    max_bytes: Annotated[int, Field(gt=0)] = 64 << 20
+    max_pixels: Annotated[int, Field(gt=0)] = 64_000_000
+    max_duration_s: Annotated[float, Field(gt=0)] = 3600.0
+    max_frames: Annotated[int, Field(gt=0)] = 240
+    timeout_s: Annotated[float, Field(gt=0)] = 30.0
+
+
+class Retry(_Frozen):
+    """Attempts of a record whose failure may pass, with full-jitter exponential backoff between them."""
+
+    attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    base_s: Annotated[float, Field(gt=0)] = 0.2
+    max_s: Annotated[float, Field(gt=0)] = 5.0
+
+
+class Threads(_Frozen):
+    """Caps for a machine that is shared. `decoders`: decode children per kind; `in_flight`: model calls at once."""
+
+    decoders: Annotated[int, Field(ge=1, le=64)] = 1
+    in_flight: Annotated[int, Field(ge=1, le=64)] = 3
+    capacity: Annotated[int, Field(ge=1, le=10_000)] = 100
+
+
+class JobSpec(_Frozen):
+    """One job. See `docs/job-spec.md`."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    mode: Literal["batch", "streaming"] = "streaming"
+    source: FilesSource
+    sink: FilesSink
+    plugins: Annotated[tuple[str, ...], Field(min_length=1)]
+    policy: str = "feed"
+    state: Path | None = None
+    media: Media = Media()
+    limits: Limits = Limits()
+    retry: Retry = Retry()
+    threads: Threads = Threads()
+    parallelism: Annotated[int, Field(ge=1, le=256)] = 1
+    feature_ttl_s: Annotated[int, Field(gt=0)] | None = None
+
+    @field_validator("plugins")
+    @classmethod
+    def _no_plugin_twice(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        twice = sorted({name for name in value if value.count(name) > 1})
+        if twice:
+            raise ValueError(f"names {', '.join(twice)} twice: each plug-in runs once")
+        return value
+
+
+def load(path: Path) -> JobSpec:
+    """Read a spec; its paths become absolute.
+
+    Raises:
+        UsageError: no such file, not YAML, an unknown key (with the nearest known one), a wrong value, a source that
+            is not there.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"no job spec at {path}", "give the path of a YAML file; `sosie run --help` shows one"
+        ) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{path} is not a readable YAML file: {_one_line(str(error))}", "mend the YAML") from None
+    if not isinstance(raw, dict):
+        raise UsageError(f"{path} holds no mapping at its top level", "begin with `name: my-job`")
+    try:
+        spec = JobSpec.model_validate(_absolute(raw, path.resolve().parent))
+    except ValidationError as error:
+        remedy = "mend that line; `sosie run --explain` prints the plan"
+        raise UsageError(f"{path}: {_explain_error(error)}", remedy) from None
+    _check_source(spec.source, path)
+    return spec
+
+
+def explain(spec: JobSpec) -> str:
+    """The plan as YAML, every default filled in."""
+    return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _absolute(raw: dict[str, Any], base: Path) -> dict[str, Any]:
+    """Paths relative to the spec's folder; anything that is not a string is left for the validator to refuse."""
+
+    def at(value: Any) -> Any:
+        return os.path.normpath(base / Path(value).expanduser()) if isinstance(value, str) and value else value
+
+    out = dict(raw)
+    for section, key in (k for k in _PATH_KEYS if len(k) == 2):
+        if isinstance(out.get(section), dict) and key in out[section]:
+            out[section] = {**out[section], key: at(out[section][key])}
+    if "state" in out:
+        out["state"] = at(out["state"])
+    media = out.get("media")
+    if isinstance(media, dict) and isinstance(media.get("roots"), list):
+        out["media"] = {**media, "roots": [at(root) for root in media["roots"]]}
+    return out
+
+
+def _check_source(source: FilesSource, spec_path: Path) -> None:
+    if not source.path.exists():
+        raise UsageError(
+            f"{spec_path}: source.path {source.path} does not exist", "make the folder or mend `source.path`"
+        )
+    if source.watch and not source.path.is_dir():
+        raise UsageError(f"{spec_path}: source.watch needs a folder, {source.path} is a file", "name its folder")
+    if source.path.is_dir() and not source.watch and not any(source.path.rglob("*.jsonl")):
+        raise UsageError(
+            f"{spec_path}: no *.jsonl file in {source.path}", "name the streams `*.jsonl`, one record a line"
+        )
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = JobSpec
+    for step in location:
+        field = model.model_fields.get(str(step))
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return list(model.model_fields)
+        model = field.annotation
+    return list(model.model_fields)
+
+
+def _explain_error(error: ValidationError) -> str:
+    """The first error in one line: where, what was there, what would be right."""
+    # A misspelt key is also a missing one: the misspelling is what helps.
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    where = ".".join(str(step) for step in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _fields_at(first["loc"][:-1])
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
+        return f"unknown key `{where}`; {hint}"
+    if first["type"] == "missing":
+        return f"`{where}` is missing"
+    got = first.get("input")
+    shown = f" (got {_one_line(repr(got))[:60]})" if not isinstance(got, dict) else ""
+    return f"`{where}`: {_one_line(re.sub(r'^Value error, ', '', first['msg']))}{shown}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,217 @@
+"""One material, from its parsed line to its published outcome: extract, assign, publish. Knows nothing of Flink.
+
+Failures end in one of three ways: bad input is `rejected`; what may pass is tried again with full-jitter backoff, each
+step from where it stopped; when the attempts are spent, or the failure is permanent, the outcome is `dead`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+import msgspec
+import structlog
+from model_plugins.runtime import PluginRuntime
+
+from materials.errors import Overloaded, Permanent, Rejected, Retryable
+from materials.records import AssignItem, Assignment, Features, Kind, Material, Outcome
+from model_plugins.protocol import Plugin, TextMedia
+from pipeline import outcomes
+from pipeline.envelope import Envelope
+from pipeline.media.fingerprint import fingerprint
+from pipeline.media.pool import MediaPool, Prepared
+from pipeline.projection import Projection
+from pipeline.spec import Retry
+
+VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".flv", ".ts", ".mpg", ".mpeg", ".3gp"})
+_log = structlog.get_logger(__name__)
+
+
+class Assigner(Protocol):
+    """The index, as seen from here."""
+
+    async def assign_one(self, item: AssignItem) -> Assignment:
+        """Assign; a replay returns the stored assignment."""
+        ...
+
+
+class Extracted(msgspec.Struct, frozen=True):
+    """A material's own features, its parts', and the fingerprint of its text and media."""
+
+    item: AssignItem
+    features: dict[str, Features]
+
+
+class Understanding:
+    """The way of one material. Every dependency is handed in.
+
+    Args:
+        policy: the job's policy.
+        text_plugins: plug-ins for text, by name; they run here (microseconds).
+        media: the decode children.
+        runtime: calls the plug-ins' models.
+        index: assigns content IDs.
+        projection: Redis.
+        retry: attempts and backoff.
+        now: epoch seconds.
+        jitter: uniform in 0..1.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: str,
+        text_plugins: Mapping[str, Plugin],
+        media: MediaPool,
+        runtime: PluginRuntime,
+        index: Assigner,
+        projection: Projection,
+        retry: Retry,
+        now: Callable[[], float],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._policy = policy
+        self._text_plugins = text_plugins
+        self._media = media
+        self._runtime = runtime
+        self._index = index
+        self._projection = projection
+        self._retry = retry
+        self._now = now
+        self._jitter = jitter
+
+    async def understand(self, envelope: Envelope) -> Outcome:
+        """The outcome of one input line, published in Redis. Never raises for a record's sake."""
+        progress = _Progress()
+        for attempt in range(1, self._retry.attempts + 1):
+            try:
+                return await self._once(envelope, progress, attempt)
+            except Rejected as error:
+                progress.refusal = outcomes.ended(envelope, "rejected", error.reason, attempt, self._now())
+            except Permanent as error:
+                progress.refusal = outcomes.ended(envelope, "dead", f"permanent: {error}", attempt, self._now())
+            except Retryable as error:
+                _log.warning("retry", material_id=envelope.material_id, attempt=attempt, error=str(error))
+                if attempt == self._retry.attempts:
+                    return await self._give_up(envelope, str(error), attempt)
+                await asyncio.sleep(self._pause(error, attempt))
+            except Exception as error:
+                # A bug of ours or of a plug-in must cost one record, loudly, and never the job.
+                _log.exception("unexpected", material_id=envelope.material_id)
+                reason = f"unexpected: {type(error).__name__}: {error}"
+                progress.refusal = outcomes.ended(envelope, "dead", reason, attempt, self._now())
+            if progress.refusal is not None:
+                return await self._publish_refusal(progress.refusal)
+        raise AssertionError("the last attempt returns")  # attempts >= 1 by the spec
+
+    async def _once(self, envelope: Envelope, progress: _Progress, attempt: int) -> Outcome:
+        """One attempt; what an earlier attempt finished is not done again."""
+        material = envelope.material
+        if envelope.rejection is not None or material is None:
+            reason = envelope.rejection or "unreadable: the line holds no record"
+            refused = outcomes.ended(envelope, "rejected", reason, attempt, self._now())
+            await self._projection.publish(refused, {})
+            return refused
+        if progress.extracted is None:
+            progress.extracted = await self._extract(material, Path(envelope.base))
+        if progress.assignment is None:
+            progress.assignment = await self._index.assign_one(progress.extracted.item)
+        features = progress.extracted.features if progress.assignment.outcome in ("unique", "duplicate") else {}
+        own = features.get(material.material_id, {})
+        outcome = outcomes.assigned(envelope, progress.assignment, own, attempt, self._now())
+        await self._projection.publish(outcome, features)
+        return outcome
+
+    async def _extract(self, material: Material, base: Path) -> Extracted:
+        if material.op == "delete":
+            return Extracted(self._item(material, b"", {}), {})
+        if material.kind == "post":
+            return await self._extract_post(material, base)
+        prepared, features = await self._medium(material.media[0], base, material.kind)
+        item = self._item(material, fingerprint(material.text, [prepared.sha256]), features)
+        return Extracted(item, {material.material_id: features})
+
+    async def _extract_post(self, material: Material, base: Path) -> Extracted:
+        kinds = [media_kind(uri) for uri in material.media]
+        media = await asyncio.gather(
+            *(self._medium(uri, base, kind) for uri, kind in zip(material.media, kinds, strict=True))
+        )
+        own = await self._text(material.text)
+        parts = tuple(
+            AssignItem(
+                material_id=f"{material.material_id}/{i}",
+                kind=kind,
+                policy=self._policy,
+                fingerprint=fingerprint("", [prepared.sha256]),
+                revision=material.revision,
+                features=features,
+                biz=material.biz,
+                created_at=material.created_at,
+            )
+            for i, (kind, (prepared, features)) in enumerate(zip(kinds, media, strict=True))
+        )
+        stamp = fingerprint(material.text, [prepared.sha256 for prepared, _ in media])
+        item = self._item(material, stamp, own, parts)
+        return Extracted(item, {material.material_id: own} | {part.material_id: part.features for part in parts})
+
+    async def _medium(self, uri: str, base: Path, kind: Kind) -> tuple[Prepared, Features]:
+        prepared = await self._media.prepare(uri, base, "video" if kind == "video" else "image")
+        return prepared, await self._runtime.run(prepared.tensors)
+
+    async def _text(self, text: str) -> Features:
+        tensors = {name: plugin.prepare(TextMedia(text)) for name, plugin in self._text_plugins.items()}
+        return await self._runtime.run({name: found for name, found in tensors.items() if found is not None})
+
+    def _item(
+        self, material: Material, stamp: bytes, features: Features, parts: Sequence[AssignItem] = ()
+    ) -> AssignItem:
+        return AssignItem(
+            material_id=material.material_id,
+            kind=material.kind,
+            policy=self._policy,
+            fingerprint=stamp,
+            revision=material.revision,
+            features=features,
+            text=material.text,
+            parts=tuple(parts),
+            biz=material.biz,
+            created_at=material.created_at,
+            op=material.op,
+        )
+
+    def _pause(self, error: Retryable, attempt: int) -> float:
+        """Full jitter (AWS Architecture Blog, 2015); an overloaded server's own wish comes on top."""
+        ceiling = min(self._retry.max_s, self._retry.base_s * 2.0 ** (attempt - 1))
+        wish = error.retry_after if isinstance(error, Overloaded) else 0.0
+        return wish + ceiling * self._jitter()
+
+    async def _publish_refusal(self, refusal: Outcome) -> Outcome:
+        """A refusal is final whether or not Redis takes it: the sink is the record, Redis a projection of it."""
+        try:
+            await self._projection.publish(refusal, {})
+        except Retryable as error:
+            _log.warning("refusal not in Redis", material_id=refusal.material_id, error=str(error))
+        return refusal
+
+    async def _give_up(self, envelope: Envelope, error: str, attempts: int) -> Outcome:
+        reason = f"retries_spent: {error}"
+        return await self._publish_refusal(outcomes.ended(envelope, "dead", reason, attempts, self._now()))
+
+
+class _Progress:
+    """What earlier attempts of one record finished."""
+
+    __slots__ = ("assignment", "extracted", "refusal")
+
+    def __init__(self) -> None:
+        self.extracted: Extracted | None = None
+        self.assignment: Assignment | None = None
+        self.refusal: Outcome | None = None
+
+
+def media_kind(uri: str) -> Kind:
+    """A post's medium is a video by its suffix, else an image; the decoder has the last word."""
+    path = uri.split("?", 1)[0].split("#", 1)[0]
+    return "video" if PurePosixPath(path).suffix.lower() in VIDEO_SUFFIXES else "image"

@@ -1,0 +1,92 @@
+"""The job spec: what is refused, and with which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from materials.errors import UsageError
+from pipeline import spec as specs
+
+GOOD = {
+    "name": "job",
+    "source": {"kind": "files", "path": "in"},
+    "sink": {"kind": "files", "path": "out"},
+    "plugins": ["text-embedding"],
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_text("{}\n")
+    return tmp_path
+
+
+def write(folder: Path, **changes: object) -> Path:
+    path = folder / "job.yaml"
+    path.write_text(yaml.safe_dump({k: v for k, v in (GOOD | changes).items() if v is not None}))
+    return path
+
+
+def test_paths_are_relative_to_the_spec(folder: Path) -> None:
+    spec = specs.load(write(folder, state="s", media={"roots": ["pictures"], "hosts": []}))
+    assert spec.source.path == folder / "in"
+    assert spec.sink.path == folder / "out"
+    assert spec.state == folder / "s"
+    assert spec.media.roots == (folder / "pictures",)
+
+
+def test_defaults_are_explained(folder: Path) -> None:
+    plan = yaml.safe_load(specs.explain(specs.load(write(folder))))
+    assert plan["policy"] == "feed"
+    assert plan["mode"] == "streaming"
+    assert plan["limits"]["max_frames"] == 240
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"plugin": ["x"]}, "unknown key `plugin`; did you mean `plugins`?"),
+        ({"source": {"kind": "files", "paht": "in"}}, "unknown key `source.paht`; did you mean `path`?"),
+        ({"limits": {"max_byte": 1}}, "did you mean `max_bytes`?"),
+        ({"limits": {"max_bytes": 0}}, "`limits.max_bytes`"),
+        ({"name": None}, "`name` is missing"),
+        ({"name": "a b"}, "`name`"),
+        ({"mode": "turbo"}, "`mode`: Input should be 'batch' or 'streaming' (got 'turbo')"),
+        ({"plugins": []}, "`plugins`"),
+        ({"plugins": ["a", "a"]}, "names a twice"),
+        ({"plugins": "text-embedding"}, "`plugins`"),
+        ({"source": {"kind": "files", "path": "nowhere"}}, "does not exist"),
+        ({"source": {"kind": "files", "path": "in/a.jsonl", "watch": True}}, "needs a folder"),
+        ({"source": {"kind": "kafka", "path": "in"}}, "`source.kind`"),
+        ({"parallelism": 0}, "`parallelism`"),
+    ],
+)
+def test_a_wrong_spec_is_refused_in_one_line(folder: Path, changes: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        specs.load(write(folder, **changes))
+    assert words in caught.value.message
+    assert "\n" not in caught.value.message
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("text", ["- a list", "name: [", "\x00", "just words"])
+def test_what_is_no_mapping_is_refused(folder: Path, text: str) -> None:
+    path = folder / "job.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError):
+        specs.load(path)
+
+
+def test_a_missing_spec_names_its_path(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no job spec at"):
+        specs.load(tmp_path / "none.yaml")
+
+
+def test_a_folder_without_streams_is_refused(folder: Path) -> None:
+    (folder / "in" / "a.jsonl").rename(folder / "in" / "a.json")
+    with pytest.raises(UsageError, match=r"no \*\.jsonl file"):
+        specs.load(write(folder))
