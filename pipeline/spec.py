@@ -64,8 +64,8 @@ class Retry(_Frozen):
     """Attempts of a record whose failure may pass, with full-jitter exponential backoff between them."""
 
     attempts: Annotated[int, Field(ge=1, le=20)] = 3
-    base_s: Annotated[float, Field(gt=0)] = 0.2
-    max_s: Annotated[float, Field(gt=0)] = 5.0
+    base_s: Annotated[float, Field(gt=0)] = 2.0
+    max_s: Annotated[float, Field(gt=0)] = 10.0
 
 
 class Threads(_Frozen):
