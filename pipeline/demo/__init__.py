@@ -1,0 +1,1 @@
+"""The demo: real media from Python packages, attacked copies and planted bad inputs; what the job made of them."""
