@@ -1,0 +1,86 @@
+"""`text-containment@1`: are two texts copies of one text? Logistic regression over their grams, numbers and names."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from materials.records import Candidate
+from vector_index.ranking.protocol import Evidence, Recall
+from vector_index.ranking.text_pair import FEATURES, TextProfile, pair_features
+
+NAME: Final = "text-containment@1"
+NEVER: Final = 1e-4
+"""Probability for texts that cannot be compared: one of them has no two letters or digits in a row."""
+
+
+class TextWeights(msgspec.Struct, frozen=True):
+    """The fitted model: `data/text.json`, less its training figures. `weights` by feature."""
+
+    weights: dict[str, float]
+    bias: float
+
+    @classmethod
+    def shipped(cls) -> TextWeights:
+        """The weights in the package."""
+        stored = json.loads(files("vector_index").joinpath("ranking", "data", "text.json").read_text("utf-8"))
+        return cls(weights=stored["weights"], bias=stored["bias"])
+
+
+class TextContainment:
+    """Fine ranker of texts. Symmetric; a number or a place that differs on both sides speaks against a copy.
+
+    Args:
+        weights: another fit; default the shipped one.
+
+    Raises:
+        ValueError: the weights are for other features than this version computes.
+    """
+
+    name = NAME
+
+    def __init__(self, weights: TextWeights | None = None) -> None:
+        weights = weights or TextWeights.shipped()
+        if set(weights.weights) != set(FEATURES):
+            raise ValueError(f"text weights are for {sorted(weights.weights)}, not for {sorted(FEATURES)}")
+        self._weights: NDArray[np.float64] = np.array([weights.weights[name] for name in FEATURES])
+        self._bias = weights.bias
+
+    def rank(self, query: Evidence, candidates: Sequence[Evidence], recall: Recall) -> list[Candidate]:
+        """Score each candidate's text against the query's; relation `same` throughout."""
+        profile = TextProfile.of(query.text)
+        found = text_recall(recall)
+        return [
+            Candidate(
+                material_id=candidate.material_id,
+                content_id=candidate.content_id,
+                score=self.probability(profile, TextProfile.of(candidate.text)),
+                recall_score=found.get(candidate.material_id, 0.0),
+                ranker=self.name,
+            )
+            for candidate in candidates
+        ]
+
+    def probability(self, one: TextProfile, other: TextProfile) -> float:
+        """Calibrated probability that the two are copies of one text, 0..1."""
+        if not one.keys.size or not other.keys.size:
+            return NEVER
+        logit = float(pair_features(one, other) @ self._weights) + self._bias
+        return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, logit))))
+
+
+def text_recall(recall: Recall) -> dict[str, float]:
+    """Best cosine of each material over the spaces of `text-embedding`."""
+    best: dict[str, float] = {}
+    for space, hits in recall.hits.items():
+        if space.startswith("text-embedding@"):
+            for hit in hits:
+                best[hit.material_id] = max(hit.score, best.get(hit.material_id, -1.0))
+    return best
