@@ -64,7 +64,7 @@ def up(
         running = load(state)
         if alive(running.supervisor):
             _refuse_other_request(state, running, given, fixed)
-            require_reachable(given)
+            require_reachable(running.given)
             return _await_ready(state, timeout, say)
         require_reachable(given)
         parts = parts_to_start(given)
@@ -178,9 +178,10 @@ def _exclusive(state: Path) -> Iterator[None]:
 
 def _refuse_other_request(state: Path, running: StackRecord, given: GivenAddresses, fixed: FixedPorts) -> None:
     remedy = f"run `sosie down --state {state}` first"
-    if running.given != given:
-        raise UsageError("a stack with other given addresses runs in this state folder", remedy)
     for name in ENVIRONMENT:
+        asked, used = getattr(given, name), getattr(running.given, name)
+        if asked and asked != used:
+            raise UsageError(f"a stack runs in this state folder already, and not with {name} at {asked}", remedy)
         wanted, record = getattr(fixed, name), running.parts.get(name)
         if wanted and record and record.ports and wanted != next(iter(record.ports.values())):
             raise UsageError(f"{name} runs already, at {record.address} and not on port {wanted}", remedy)
