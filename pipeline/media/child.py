@@ -1,0 +1,110 @@
+"""The decode child: `python -m pipeline.media.child SOCKET MEMORY PARENT`, started by `child_process`, not by hand.
+
+Bytes from strangers meet C decoders here and nowhere else. The child may crash, hang or run out of memory: it holds
+nothing that is missed. It ends with its parent: by signal, or when the socket closes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import gc
+import logging
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import cv2
+import msgspec
+
+from materials.errors import Rejected
+from model_plugins.registry import load
+from pipeline.media.decoder import Decoder
+from pipeline.media.limits import MediaAccess
+from pipeline.media.wire import MAX_MESSAGE, Reply, Request, Setup, SharedMemory
+
+_PR_SET_PDEATHSIG = 1
+_log = logging.getLogger(__name__)
+_requests = msgspec.msgpack.Decoder(Request)
+_replies = msgspec.msgpack.Encoder()
+
+
+def main(arguments: list[str]) -> None:
+    """Serve until the parent closes the socket."""
+    connection = socket.socket(fileno=int(arguments[0]))
+    _end_with_parent(connection, int(arguments[2]))
+    faulthandler.enable()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    memory = SharedMemory(int(arguments[1]))
+    cv2.setNumThreads(1)
+    setup = msgspec.msgpack.decode(connection.recv(MAX_MESSAGE), type=Setup)
+    try:
+        plugins = load(setup.plugins)
+    except Exception as error:  # loading a plug-in is running its code
+        connection.send(_replies.encode(Reply("failed", message=str(error) or type(error).__name__)))
+        return
+    access = MediaAccess(tuple(Path(root) for root in setup.roots), setup.hosts)
+    decoder = Decoder(plugins, access, setup.limits)
+    resource.setrlimit(resource.RLIMIT_AS, (setup.limits.memory_bytes, setup.limits.memory_bytes))
+    gc.collect()
+    gc.freeze()
+    connection.send(_replies.encode(Reply("ready")))
+    while message := connection.recv(MAX_MESSAGE):
+        reply = answer(decoder, memory, _requests.decode(message))
+        connection.send(_replies.encode(reply))
+        if reply.status == "out_of_memory":
+            return
+
+
+def answer(decoder: Decoder, memory: SharedMemory, request: Request) -> Reply:
+    """The reply to one request; it never raises but for the interpreter's own ends."""
+    try:
+        prepared = decoder.prepare(request.uri, Path(request.base), request.kind, request.fetched)
+        arrays = memory.write(
+            (plugin, name, array) for plugin, tensors in prepared.tensors.items() for name, array in tensors.items()
+        )
+    except Rejected as error:
+        return Reply("rejected", code=error.code, message=error.sentence)
+    except MemoryError:
+        return Reply("out_of_memory")
+    except Exception as error:
+        _log.exception("a medium could not be prepared")
+        return Reply("failed", message=str(error)[:2000] or type(error).__name__)
+    return Reply(
+        "prepared",
+        sha256=prepared.sha256,
+        arrays=arrays,
+        plugins=tuple(prepared.tensors),
+        width=prepared.width,
+        height=prepared.height,
+        duration=prepared.duration,
+    )
+
+
+def _end_with_parent(connection: socket.socket, parent: int) -> None:
+    """Two ways: the signal also ends a child that hangs in C; the socket also ends one whose parent lives on."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(0)
+    hang_up = select.poll()
+    hang_up.register(connection.fileno(), 0)
+
+    def wait() -> None:
+        hang_up.poll()
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True, name="ends-with-parent").start()
+    try:
+        # when memory is short, the kernel shall take the child and not the worker
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    except OSError as error:
+        _log.debug("oom_score_adj stays as it is: %s", error)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
