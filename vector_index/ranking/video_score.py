@@ -1,0 +1,96 @@
+"""From an alignment to a calibrated probability: logistic regression over a dozen measurements, weights as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import exp
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from vector_index.ranking.video_alignment import Alignment
+
+WEIGHTS_FILE = Path(__file__).parent / "data" / "video.json"
+FEATURES = (
+    "similarity",
+    "best_similarity",
+    "cosine",
+    "motion",
+    "best_motion",
+    "moving",
+    "motion_if_moving",
+    "wider_cover",
+    "narrower_cover",
+    "short",
+    "similarity_gap",
+    "motion_gap",
+)
+STILL = 0.02
+"""Energy of a clip that hardly moves: below it a motion correlation is mostly noise."""
+
+
+class VideoWeights(msgspec.Struct, frozen=True):
+    """`probability = logistic(intercept + sum(coefficient * (feature - mean) / scale))`.
+
+    `background`: the cosine of unrelated frames, assumed where no other candidate is at hand. `training`: figures of
+    the fit, for people.
+    """
+
+    features: tuple[str, ...]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    coefficients: tuple[float, ...]
+    intercept: float
+    background: float
+    training: dict[str, float | int | str | dict[str, float]]
+
+
+def load_weights(path: Path = WEIGHTS_FILE) -> VideoWeights:
+    """Read the weights.
+
+    Raises:
+        ValueError: they are of other features than this code's.
+    """
+    weights = msgspec.json.decode(path.read_bytes(), type=VideoWeights)
+    if weights.features != FEATURES or {len(weights.mean), len(weights.scale), len(weights.coefficients)} != {
+        len(FEATURES)
+    }:
+        raise ValueError(f"{path} holds weights of {weights.features}, this code measures {FEATURES}")
+    return weights
+
+
+def measurements(alignment: Alignment, rivals: Sequence[Alignment]) -> NDArray[np.float64]:
+    """The features of one pair, in the order of `FEATURES`.
+
+    Args:
+        alignment: the pair.
+        rivals: the query against candidates of *other* content: where one of them fits better, this pair is less likely
+            to be the copy; where none does, nothing is gained.
+    """
+    a = alignment
+    moving = a.energy / (a.energy + STILL)
+    return np.array(
+        [
+            a.similarity,
+            a.best_similarity,
+            a.cosine,
+            a.motion,
+            a.best_motion,
+            moving,
+            a.motion * moving,
+            max(a.query_cover, a.reference_cover),
+            min(a.query_cover, a.reference_cover),
+            1.0 / max(1, a.overlap),
+            min(0.0, a.best_similarity - max((r.best_similarity for r in rivals), default=-1.0)),
+            min(0.0, a.best_motion - max((r.best_motion for r in rivals), default=-1.0)),
+        ]
+    )
+
+
+def probability(weights: VideoWeights, features: NDArray[np.float64]) -> float:
+    """In 0..1, strictly between for finite features."""
+    standard = (features - np.array(weights.mean)) / np.array(weights.scale)
+    logit = weights.intercept + float(np.dot(weights.coefficients, standard))
+    return 1.0 / (1.0 + exp(-max(-30.0, min(30.0, logit))))
