@@ -1,0 +1,230 @@
+"""Clients of the index service, for threads and for asyncio. Every call has one absolute deadline.
+
+A service that restarts is waited for within the deadline; `assign` is repeated there, since it is idempotent: what was
+decided before the connection broke is answered again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+
+from materials.errors import Overloaded, Permanent, Retryable, SosieError, UsageError
+from materials.records import AssignItem, Assignment, Candidate
+from vector_index.codec import assignment_from_wire, candidate_from_wire, item_to_wire
+from vector_index.proto import index_pb2 as pb
+from vector_index.proto import index_pb2_grpc
+
+DEADLINE = 30.0
+MAX_MESSAGE = 64 << 20
+REMEDY_KEY = "sosie-remedy-bin"
+RETRY_AFTER_KEY = "sosie-retry-after"
+PAUSE = 0.05
+"""Seconds before a broken call is repeated."""
+OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_send_message_length", MAX_MESSAGE),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+def typed(error: grpc.RpcError, address: str) -> SosieError:
+    """A failed call as the house's error."""
+    code, details = error.code(), error.details() or ""
+    trailing = dict(error.trailing_metadata() or ())
+    if code == grpc.StatusCode.INVALID_ARGUMENT:
+        remedy = trailing.get(REMEDY_KEY, b"")
+        return UsageError(details, remedy.decode() if isinstance(remedy, bytes) else str(remedy))
+    if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
+        if "larger than max" in details:
+            return Permanent(f"a call to the index service at {address} is too large ({details}): send fewer items")
+        return Overloaded(details, float(trailing.get(RETRY_AFTER_KEY, 0.1)))
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
+        return Retryable(
+            f"the index service at {address} does not answer ({details or code.name}): "
+            "`sosie status` shows its state, `sosie up` starts it"
+        )
+    return Permanent(f"the index service at {address} failed: {code.name} {details}")
+
+
+def _broke(error: grpc.RpcError) -> bool:
+    return bool(error.code() == grpc.StatusCode.UNAVAILABLE)
+
+
+def _stub(channel: Any) -> Any:
+    make: Any = index_pb2_grpc.VectorIndexStub
+    return make(channel)
+
+
+def _assign_request(items: Sequence[AssignItem]) -> pb.AssignRequest:
+    return pb.AssignRequest(items=[item_to_wire(item) for item in items])
+
+
+def _assignments(response: pb.AssignResponse, items: Sequence[AssignItem]) -> list[Assignment]:
+    answers = [assignment_from_wire(assignment) for assignment in response.assignments]
+    if len(answers) != len(items):
+        raise Permanent(f"the index service answered {len(answers)} of {len(items)} items")
+    return answers
+
+
+def _candidates(response: pb.SearchResponse) -> list[Candidate]:
+    return [candidate_from_wire(candidate) for candidate in response.candidates]
+
+
+def _found(response: pb.GetResponse) -> list[Assignment | None]:
+    return [assignment_from_wire(one.assignment) if one.HasField("assignment") else None for one in response.found]
+
+
+def _resolved(response: pb.ResolveResponse) -> str | None:
+    return response.content_id if response.HasField("content_id") else None
+
+
+def _stats(response: pb.StatsResponse) -> dict[str, Any]:
+    return {
+        "materials": response.materials,
+        "content_ids": response.content_ids,
+        "sequence": response.sequence,
+        "snapshot_sequence": response.snapshot_sequence,
+        "spaces": dict(response.spaces),
+        "counters": dict(response.counters),
+    }
+
+
+class IndexClient:
+    """Blocking client; safe to use from many threads.
+
+    Args:
+        address: `host:port`.
+        deadline: seconds for each call, waiting for a restarting service included.
+
+    Raises (every call):
+        UsageError: the call is malformed, with the remedy.
+        Overloaded: too much waits in the service: slow down.
+        Retryable: it does not answer within the deadline.
+        Permanent: it failed, and would again.
+    """
+
+    def __init__(self, address: str, deadline: float = DEADLINE) -> None:
+        self._address = address
+        self._deadline = deadline
+        self._channel = grpc.insecure_channel(address, options=OPTIONS)
+        self._stub = _stub(self._channel)
+
+    def assign(self, items: Sequence[AssignItem]) -> list[Assignment]:
+        """Decide a batch; in the order of the items, durable."""
+        return _assignments(self._call(self._stub.Assign, _assign_request(items)), items)
+
+    def search(self, item: AssignItem, k: int = 10) -> list[Candidate]:
+        """What the item would be compared with, best first; nothing is stored."""
+        return _candidates(self._call(self._stub.Search, pb.SearchRequest(item=item_to_wire(item), k=k)))
+
+    def get(self, material_ids: Sequence[str], policy: str) -> list[Assignment | None]:
+        """Stored assignments, None where there is none; at most 1,000 ids."""
+        return _found(self._call(self._stub.Get, pb.GetRequest(material_ids=material_ids, policy=policy)))
+
+    def members(self, content_id: str) -> list[str]:
+        """Material ids under a content ID, oldest first, through redirects."""
+        return list(self._call(self._stub.Members, pb.ContentId(content_id=content_id)).material_ids)
+
+    def resolve(self, content_id: str) -> str | None:
+        """The canonical content ID after redirects, None for an unknown one."""
+        return _resolved(self._call(self._stub.Resolve, pb.ContentId(content_id=content_id)))
+
+    def stats(self) -> dict[str, Any]:
+        """`materials`, `content_ids`, `sequence`, `snapshot_sequence`, `spaces` and `counters` by name."""
+        return _stats(self._call(self._stub.Stats, pb.StatsRequest()))
+
+    def snapshot(self) -> int:
+        """Write a snapshot now; the log's sequence that it holds."""
+        return int(self._call(self._stub.Snapshot, pb.SnapshotRequest()).sequence)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._channel.close()
+
+    def __enter__(self) -> IndexClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _call(self, method: Any, request: Any) -> Any:
+        end = time.monotonic() + self._deadline
+        while True:
+            try:
+                return method(request, timeout=max(0.001, end - time.monotonic()), wait_for_ready=True)
+            except grpc.RpcError as error:
+                if not _broke(error) or time.monotonic() + PAUSE >= end:
+                    raise typed(error, self._address) from error
+            time.sleep(PAUSE)
+
+
+class AsyncIndexClient:
+    """The same for asyncio; belongs to the loop in which its first call is made. Errors as `IndexClient`'s."""
+
+    def __init__(self, address: str, deadline: float = DEADLINE) -> None:
+        self._address = address
+        self._deadline = deadline
+        self._channel: Any = None
+        self._stub: Any = None
+
+    async def assign(self, items: Sequence[AssignItem]) -> list[Assignment]:
+        """Decide a batch; in the order of the items, durable."""
+        return _assignments(await self._call("Assign", _assign_request(items)), items)
+
+    async def search(self, item: AssignItem, k: int = 10) -> list[Candidate]:
+        """What the item would be compared with, best first; nothing is stored."""
+        return _candidates(await self._call("Search", pb.SearchRequest(item=item_to_wire(item), k=k)))
+
+    async def get(self, material_ids: Sequence[str], policy: str) -> list[Assignment | None]:
+        """Stored assignments, None where there is none; at most 1,000 ids."""
+        return _found(await self._call("Get", pb.GetRequest(material_ids=material_ids, policy=policy)))
+
+    async def members(self, content_id: str) -> list[str]:
+        """Material ids under a content ID, oldest first, through redirects."""
+        return list((await self._call("Members", pb.ContentId(content_id=content_id))).material_ids)
+
+    async def resolve(self, content_id: str) -> str | None:
+        """The canonical content ID after redirects, None for an unknown one."""
+        return _resolved(await self._call("Resolve", pb.ContentId(content_id=content_id)))
+
+    async def stats(self) -> dict[str, Any]:
+        """As `IndexClient.stats`."""
+        return _stats(await self._call("Stats", pb.StatsRequest()))
+
+    async def snapshot(self) -> int:
+        """Write a snapshot now; the log's sequence that it holds."""
+        return int((await self._call("Snapshot", pb.SnapshotRequest())).sequence)
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        if self._channel is not None:
+            await self._channel.close()
+            self._channel = self._stub = None
+
+    async def __aenter__(self) -> AsyncIndexClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _call(self, name: str, request: Any) -> Any:
+        if self._stub is None:
+            self._channel = grpc.aio.insecure_channel(self._address, options=OPTIONS)
+            self._stub = _stub(self._channel)
+        method = getattr(self._stub, name)
+        end = time.monotonic() + self._deadline
+        while True:
+            try:
+                return await method(request, timeout=max(0.001, end - time.monotonic()), wait_for_ready=True)
+            except grpc.RpcError as error:
+                if not _broke(error) or time.monotonic() + PAUSE >= end:
+                    raise typed(error, self._address) from error
+            await asyncio.sleep(PAUSE)

@@ -1,0 +1,55 @@
+"""Content IDs as star clusters: pure rules.
+
+A material joins a cluster through its centre at the policy's threshold, through any other member only at threshold +
+margin; so a chain of near-duplicates, each a little further from the last, does not become one group (union-find
+chains; star clusters bound the drift: Aslam, Pelekhov, Rus, "The star clustering algorithm", 2004).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable
+
+import msgspec
+
+from materials.records import Candidate, Kind
+from vector_index.policies import Policy
+
+DIGEST_BYTES = 10
+"""80 bits: 16 characters of base32, and a collision only after about 10^12 content IDs."""
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """A fine-ranked candidate and where it stands in its cluster. `row` orders equals, oldest first."""
+
+    candidate: Candidate
+    row: int
+    is_centre: bool
+
+
+def choose(compared: Iterable[Compared], policy: Policy, kind: Kind) -> Candidate | None:
+    """The candidate through which the material joins a cluster, or None: it founds its own.
+
+    Only relation `same` and candidates with a content ID (of this policy) count. Best score wins; among equals a
+    centre, then the oldest row: the answer depends on nothing else.
+    """
+    centre, member = policy.centre_threshold(kind), policy.member_threshold(kind)
+    eligible = [
+        entry
+        for entry in compared
+        if entry.candidate.relation == "same"
+        and entry.candidate.content_id
+        and entry.candidate.score >= (centre if entry.is_centre else member)
+    ]
+    if not eligible:
+        return None
+    return min(eligible, key=lambda e: (-e.candidate.score, not e.is_centre, e.row)).candidate
+
+
+def mint(policy: str, material_id: str, revision: int, ordinal: int = 0) -> str:
+    """`<policy>-<base32 of blake2b-80(material_id, revision, split ordinal)>`: the same founder mints the same ID."""
+    name = material_id.encode()
+    founder = b"%d:%b,%d,%d" % (len(name), name, revision, ordinal)
+    digest = hashlib.blake2b(founder, digest_size=DIGEST_BYTES).digest()
+    return f"{policy}-{base64.b32encode(digest).decode().lower()}"

@@ -1,0 +1,253 @@
+"""The index without its network: one writer, any number of readers, under one lock."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from materials.errors import Retryable, UsageError
+from materials.records import AssignItem, Assignment, Candidate, Features, Kind
+from vector_index import snapshot
+from vector_index.clusters import Compared, choose
+from vector_index.comparison import POST_PARTS, Comparer, evidence_of
+from vector_index.decision import RECALL_K, BatchDecision, inherit
+from vector_index.log import Log
+from vector_index.policies import POLICIES, Policy
+from vector_index.ranking.protocol import Ranker
+from vector_index.recall import BatchRecall
+from vector_index.validation import check_call, item_problem
+
+MAX_K = 100
+SNAPSHOT_EVERY = 20_000
+REPLAY_ROWS = 512
+
+logger = structlog.get_logger(__name__)
+
+
+class IndexStats(msgspec.Struct, frozen=True):
+    """What an index holds, and what it has done since its process started (`counters`)."""
+
+    materials: int
+    content_ids: int
+    sequence: int
+    snapshot_sequence: int
+    spaces: dict[str, int]
+    counters: dict[str, int]
+
+
+class Engine:
+    """Recall, fine ranking, content IDs, log.
+
+    Durable before it is answered: the log commits, then the spaces learn. A crash between the two is mended at start,
+    where the spaces are the newest snapshot plus every row that the log changed since.
+
+    Args:
+        folder: `log.sqlite` and `snapshots/` lie in it; one process at a time (the server holds a lock on it).
+        rankers: by kind; a kind without one is ranked by the plain cosine.
+        clock: epoch seconds, for the birth of content IDs.
+        snapshot_every: decided items after which `snapshot_if_due` writes one.
+
+    Raises:
+        materials.errors.Permanent: a log that is damaged or has another format.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        rankers: Mapping[Kind, Ranker],
+        policies: Mapping[str, Policy] = POLICIES,
+        clock: Callable[[], float] = time.time,
+        snapshot_every: int = SNAPSHOT_EVERY,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._snapshots = folder / "snapshots"
+        self._policies = policies
+        self._clock = clock
+        self._snapshot_every = snapshot_every
+        self._lock = threading.RLock()
+        self._counters: Counter[str] = Counter()
+        self._broken = ""
+        self._log = Log(folder / "log.sqlite")
+        self._comparer = Comparer(self._log, rankers, self._counters)
+        self._known = self._log.spaces()
+        self._since_snapshot = 0
+        self._spaces, self._snapshot_sequence = snapshot.load_newest(self._snapshots, self._log.sequence)
+        self._mend()
+
+    def _mend(self) -> None:
+        """Bring the spaces from their snapshot up to the log."""
+        gone: list[int] = []
+        added: list[tuple[int, Features]] = []
+        for change in self._log.changes(self._snapshot_sequence):
+            self._since_snapshot += 1
+            gone.append(change.row)
+            if change.evidence is not None:
+                added.append((change.row, change.evidence.features))
+            if len(gone) >= REPLAY_ROWS:
+                self._spaces.publish(gone, added)
+                gone, added = [], []
+        self._spaces.publish(gone, added)
+        logger.info(
+            "index opened", sequence=self._log.sequence, snapshot=self._snapshot_sequence, mended=self._since_snapshot
+        )
+
+    # --- writes ---
+
+    def assign(self, items: Sequence[AssignItem]) -> list[Assignment]:
+        """Decide a batch in order, in one transaction. Idempotent: what was decided is answered again.
+
+        Raises:
+            UsageError: a malformed call; nothing is done.
+            Retryable: the disk refuses, or the index must be restarted; nothing is done, or it is kept by the log.
+        """
+        self.check(items)
+        if not items:
+            return []
+        with self._lock:
+            if self._broken:
+                raise Retryable(self._broken)
+            counters = Counter[str]()
+            decision = BatchDecision(
+                self._log, self._spaces, self._comparer, self._policies, self._known, self._clock, counters
+            )
+            with self._log.transaction():
+                answers = decision.run(items)
+            self._counters.update(counters)
+            self._known.update(decision.opened)
+            try:
+                self._publish(decision.removed, list(decision.added.items()))
+            except Exception as error:
+                self._broken = f"the index must be restarted: the spaces fell behind the log ({error})"
+                logger.exception("spaces fell behind the log")
+            self._since_snapshot += len(decision.added) + len(decision.removed)
+            return answers
+
+    def check(self, items: Sequence[AssignItem]) -> None:
+        """Refuse a malformed call before it waits for the writer.
+
+        Raises:
+            UsageError: what is wrong.
+        """
+        check_call(items, self._policies)
+
+    @property
+    def broken(self) -> str:
+        """Why this engine must be replaced by a fresh one over the same folder, "" while it is sound."""
+        return self._broken
+
+    def _publish(self, removed: Sequence[int], added: Sequence[tuple[int, Features]]) -> None:
+        """After the commit: make it searchable. The one step that a crash may skip."""
+        self._spaces.publish(removed, added)
+
+    def redirect(self, content_id: str, to: str) -> None:
+        """Merge one content ID into another of the same policy and kind; the old one answers for ever.
+
+        Raises:
+            Permanent: unknown, the same already, or of another policy or kind.
+        """
+        with self._lock, self._log.transaction():
+            self._log.clusters.redirect(content_id, to)
+
+    # --- reads ---
+
+    def search(self, item: AssignItem, k: int = 10) -> list[Candidate]:
+        """What `assign` would compare the item with, best first; nothing is stored.
+
+        Raises:
+            UsageError: a malformed item, an unusable feature, k out of range.
+        """
+        if not 1 <= k <= MAX_K:
+            raise UsageError(f"k is {k}", f"1 to {MAX_K}")
+        self.check([item])
+        with self._lock:
+            problem = item_problem(item, self._known)
+            if problem:
+                raise UsageError(problem)
+            item = inherit(item)
+            everything = [*item.parts, item]
+            recall = BatchRecall(self._spaces, [one.features for one in everything], max(RECALL_K, k))
+            infos = self._log.infos(recall.stored_rows(), item.policy)
+            media: list[tuple[str, str]] = []
+            for number, part in enumerate(item.parts):
+                compared = self._comparer.compare(evidence_of(part), recall.hits(number), infos, item.policy)
+                joined = choose(compared, self._policies[item.policy], part.kind)
+                media.append((part.kind, "" if joined is None else joined.content_id))
+            hits = recall.hits(len(item.parts))
+            if media:
+                hits[POST_PARTS] = self._comparer.sharing_posts([content_id for _, content_id in media], RECALL_K)
+                infos.update(self._log.infos([row for row, _ in hits[POST_PARTS]], item.policy))
+            found: list[Compared] = self._comparer.compare(
+                evidence_of(item, tuple(media)), hits, infos, item.policy, per_space=max(k, 8)
+            )
+            return [entry.candidate for entry in found[:k]]
+
+    def get(self, material_ids: Sequence[str], policy: str) -> list[Assignment | None]:
+        """The decisions that hold now, None for ids that were never decided under the policy."""
+        with self._lock:
+            return [self._log.latest(material_id, policy) for material_id in material_ids]
+
+    def members(self, content_id: str) -> list[str]:
+        """Material ids, oldest first, through redirects; empty for an unknown content ID."""
+        with self._lock:
+            return self._log.clusters.members(content_id)
+
+    def resolve(self, content_id: str) -> str | None:
+        """The canonical content ID, None for one that was never minted."""
+        with self._lock:
+            return self._log.clusters.resolve(content_id)
+
+    def stats(self) -> IndexStats:
+        """Counts now; `counters` since the start of this process."""
+        with self._lock:
+            materials, content_ids = self._log.counts()
+            return IndexStats(
+                materials,
+                content_ids,
+                self._log.sequence,
+                self._snapshot_sequence,
+                {key: len(space) for key, space in self._spaces.items()},
+                dict(self._counters),
+            )
+
+    # --- snapshots and the end ---
+
+    def snapshot(self) -> int:
+        """Write a snapshot of the spaces; the log's sequence that it holds.
+
+        Raises:
+            Retryable: the disk refuses; earlier snapshots are untouched.
+        """
+        with self._lock:
+            if self._broken:
+                raise Retryable(self._broken)
+            if self._snapshot_sequence < self._log.sequence:
+                schemas = {key: schema for key, (schema, _) in self._known.items()}
+                try:
+                    snapshot.save(self._snapshots, self._spaces.items(), schemas, self._log.sequence)
+                except OSError as error:
+                    raise Retryable(f"no snapshot could be written under {self._snapshots} ({error})") from error
+                self._snapshot_sequence, self._since_snapshot = self._log.sequence, 0
+            return self._snapshot_sequence
+
+    def snapshot_if_due(self) -> None:
+        """Write a snapshot when enough was decided since the last; a disk that refuses is logged, not raised."""
+        if self._since_snapshot >= self._snapshot_every and not self._broken:
+            try:
+                self.snapshot()
+            except Retryable as error:
+                self._since_snapshot = 0
+                logger.warning("snapshot failed", reason=str(error))
+
+    def close(self, *, take_snapshot: bool = True) -> None:
+        """End cleanly; with a snapshot, so that the next start is short."""
+        with self._lock:
+            if take_snapshot and not self._broken:
+                self._since_snapshot = max(self._since_snapshot, self._snapshot_every)
+                self.snapshot_if_due()
+            self._log.close()

@@ -1,0 +1,261 @@
+"""The truth of what was decided: one SQLite file, one transaction per batch. The spaces are only a projection of it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from materials.errors import Permanent, Retryable
+from materials.records import AssignItem, Assignment, Kind
+from vector_index.evidence_cache import EvidenceCache, StoredEvidence
+from vector_index.log_clusters import ClusterTables
+from vector_index.log_schema import connect
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """One earlier decision about a material id."""
+
+    id: int
+    policy: str
+    revision: int
+    deletes: bool
+    fingerprint: bytes
+    kind: Kind
+
+
+class Live(msgspec.Struct, frozen=True):
+    """The stored version of a material."""
+
+    row: int
+    revision: int
+    fingerprint: bytes
+    kind: Kind
+
+
+class RowInfo(msgspec.Struct, frozen=True):
+    """What recall needs to know of a row. `content_id` is the policy's own, "" where it has none there; `group` is
+    that or any other policy's: it tells distinct contents apart."""
+
+    material_id: str
+    kind: Kind
+    content_id: str
+    group: str
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A row that changed after a snapshot: its evidence, None when it is gone."""
+
+    row: int
+    evidence: StoredEvidence | None
+
+
+class Log:
+    """One connection, used by one thread at a time (the engine's lock). Writes only inside `transaction`."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the log.
+
+        Raises:
+            Permanent: a damaged file, or of another format.
+        """
+        self._db = connect(path)
+        self._path = path
+        self.clusters = ClusterTables(self._db)
+        self._cache = EvidenceCache()
+        self._encoder = msgspec.msgpack.Encoder()
+        self._evidence_decoder = msgspec.msgpack.Decoder(StoredEvidence)
+        self._assignment_decoder = msgspec.msgpack.Decoder(Assignment)
+        self._read_counters()
+
+    def _read_counters(self) -> None:
+        row, changed = self._db.execute("SELECT max(row), max(sequence) FROM materials").fetchone()
+        decided = self._db.execute("SELECT max(sequence) FROM decisions WHERE id=(SELECT max(id) FROM decisions)")
+        self._last_row: int = row or 0
+        self.sequence: int = max(changed or 0, decided.fetchone()[0] or 0)
+        """The last committed transaction."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, durable when it is left.
+
+        Raises:
+            Retryable: the disk refuses the write (full, read-only); nothing was changed.
+        """
+        last_row = self._last_row
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self.sequence += 1
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                self.sequence -= 1
+                self._last_row = last_row
+                self._cache.clear()
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+        except sqlite3.OperationalError as error:
+            raise Retryable(
+                f"the index log {self._path} cannot be written ({error}): free or repair the disk"
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise Permanent(f"the index log {self._path} is damaged ({error}): restore it from a copy") from error
+
+    # --- materials ---
+
+    def insert_material(self, item: AssignItem, parent: str | None) -> int:
+        """Store a version with its evidence; its new row, greater than every earlier one."""
+        self._last_row += 1
+        row = self._last_row
+        evidence = StoredEvidence(item.features, item.text, item.biz, item.created_at)
+        self._db.execute(
+            "INSERT INTO materials VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?)",
+            (
+                row,
+                item.material_id,
+                item.kind,
+                item.revision,
+                item.fingerprint,
+                parent,
+                self._encoder.encode(evidence),
+                self.sequence,
+            ),
+        )
+        self._cache.put(row, evidence)
+        return row
+
+    def set_evidence(self, row: int, evidence: StoredEvidence) -> None:
+        """Replace what is known of a live row."""
+        self._db.execute(
+            "UPDATE materials SET evidence=?, sequence=? WHERE row=?",
+            (self._encoder.encode(evidence), self.sequence, row),
+        )
+        self._cache.put(row, evidence)
+
+    def set_revision(self, row: int, revision: int) -> None:
+        """The same content, sent again at another revision."""
+        self._db.execute("UPDATE materials SET revision=? WHERE row=?", (revision, row))
+
+    def kill(self, row: int) -> None:
+        """The version is replaced or deleted: its evidence is erased, it leaves its clusters."""
+        self._db.execute("UPDATE materials SET live=0, evidence=NULL, sequence=? WHERE row=?", (self.sequence, row))
+        self.clusters.leave_all(row)
+        self._cache.drop(row)
+
+    def live(self, material_id: str) -> Live | None:
+        """The stored version."""
+        query = "SELECT row, revision, fingerprint, kind FROM materials WHERE material_id=? AND live"
+        found = self._db.execute(query, (material_id,)).fetchone()
+        return None if found is None else Live(*found)
+
+    def live_parts(self, parent: str) -> list[tuple[int, str]]:
+        """(row, material id) of a post's stored parts, in order of their rows."""
+        query = "SELECT row, material_id FROM materials WHERE parent=? AND live AND parent IS NOT NULL ORDER BY row"
+        return self._db.execute(query, (parent,)).fetchall()
+
+    def infos(self, rows: Iterable[int], policy: str) -> dict[int, RowInfo]:
+        """Live rows only."""
+        found = self._db.execute(
+            "SELECT m.row, m.material_id, m.kind, coalesce(c.content_id, ''), coalesce(c.content_id,"
+            " (SELECT min(content_id) FROM members a WHERE a.row=m.row), '') FROM materials m"
+            " LEFT JOIN members c ON c.row=m.row AND c.policy=?"
+            " WHERE m.live AND m.row IN (SELECT value FROM json_each(?))",
+            (policy, json.dumps(list(rows))),
+        )
+        return {row: RowInfo(*info) for row, *info in found}
+
+    def evidence(self, row: int) -> StoredEvidence:
+        """What is known of a live row.
+
+        Raises:
+            KeyError: no such row, or it is gone.
+        """
+        cached = self._cache.get(row)
+        if cached is not None:
+            return cached
+        found = self._db.execute("SELECT evidence FROM materials WHERE row=? AND live", (row,)).fetchone()
+        if found is None:
+            raise KeyError(row)
+        evidence = self._evidence_decoder.decode(found[0])
+        self._cache.put(row, evidence)
+        return evidence
+
+    def changes(self, after: int) -> Iterator[Change]:
+        """Rows that changed in a transaction after `after`, oldest row first."""
+        query = "SELECT row, live, evidence FROM materials WHERE sequence > ? ORDER BY row"
+        for row, live, blob in self._db.execute(query, (after,)):
+            yield Change(row, self._evidence_decoder.decode(blob) if live else None)
+
+    # --- decisions ---
+
+    def history(self, material_id: str) -> list[Decided]:
+        """Every decision about the id, oldest first."""
+        query = "SELECT id, policy, revision, deletes, fingerprint, kind FROM decisions WHERE material_id=? ORDER BY id"
+        return [
+            Decided(id_, policy, revision, bool(deletes), fingerprint, kind)
+            for id_, policy, revision, deletes, fingerprint, kind in self._db.execute(query, (material_id,))
+        ]
+
+    def assignment(self, decision: int) -> Assignment:
+        """What was answered then."""
+        query = "SELECT assignment FROM decisions WHERE id=?"
+        return self._assignment_decoder.decode(self._db.execute(query, (decision,)).fetchone()[0])
+
+    def latest(self, material_id: str, policy: str) -> Assignment | None:
+        """The decision that holds now."""
+        found = self._db.execute(
+            "SELECT assignment FROM decisions WHERE material_id=? AND policy=?"
+            " ORDER BY revision DESC, deletes DESC LIMIT 1",
+            (material_id, policy),
+        ).fetchone()
+        return None if found is None else self._assignment_decoder.decode(found[0])
+
+    def decide(self, assignment: Assignment, policy: str, fingerprint: bytes) -> None:
+        """Keep an answer."""
+        self._db.execute(
+            "INSERT INTO decisions VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                assignment.material_id,
+                policy,
+                assignment.revision,
+                assignment.outcome == "deleted",
+                fingerprint,
+                assignment.kind,
+                assignment.content_id,
+                assignment.outcome,
+                self._encoder.encode(assignment),
+                self.sequence,
+            ),
+        )
+
+    # --- spaces and counts ---
+
+    def add_space(self, key: str, schema: str, dim: int) -> None:
+        """Remember a recall space."""
+        self._db.execute("INSERT OR IGNORE INTO spaces VALUES (?, ?, ?)", (key, schema, dim))
+
+    def spaces(self) -> dict[str, tuple[str, int]]:
+        """Feature key -> (schema, dimensions)."""
+        return {key: (schema, dim) for key, schema, dim in self._db.execute("SELECT key, schema, dim FROM spaces")}
+
+    def counts(self) -> tuple[int, int]:
+        """Live materials (parts included), content IDs that are not redirected."""
+        materials = self._db.execute("SELECT count(*) FROM materials WHERE live").fetchone()[0]
+        ids = self._db.execute("SELECT count(*) FROM content_ids WHERE redirect_to IS NULL").fetchone()[0]
+        return materials, ids
+
+    def content_id_of(self, row: int, policy: str) -> str:
+        """The row's content ID under a policy, "" without one."""
+        query = "SELECT content_id FROM members WHERE row=? AND policy=?"
+        found: Sequence[str] | None = self._db.execute(query, (row, policy)).fetchone()
+        return "" if found is None else found[0]

@@ -1,0 +1,131 @@
+"""The log's tables of content IDs: members, centres, redirects, and posts by the media they share."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from materials.errors import Permanent
+from materials.records import Kind
+from vector_index.clusters import mint
+
+MAX_ORDINAL = 16
+
+
+class ClusterTables:
+    """Reads and writes inside the transaction that the log has open."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def found(self, policy: str, kind: Kind, material_id: str, revision: int, row: int, created: float) -> str:
+        """Mint a content ID whose centre and only member is `row`. A digest that is taken counts the ordinal up."""
+        for ordinal in range(MAX_ORDINAL):
+            content_id = mint(policy, material_id, revision, ordinal)
+            cursor = self._db.execute(
+                "INSERT OR IGNORE INTO content_ids VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+                (content_id, policy, kind, material_id, revision, ordinal, row, created),
+            )
+            if cursor.rowcount:
+                self.join(content_id, policy, row)
+                return content_id
+        raise Permanent(f"no free content ID for {material_id!r} revision {revision}")
+
+    def join(self, content_id: str, policy: str, row: int) -> None:
+        """Make the row a member; the first member of an emptied cluster becomes its centre."""
+        self._db.execute("INSERT INTO members VALUES (?, ?, ?)", (row, policy, content_id))
+        self._db.execute("UPDATE content_ids SET centre=? WHERE content_id=? AND centre IS NULL", (row, content_id))
+
+    def leave_all(self, row: int) -> None:
+        """Take the row out of every cluster; where it was the centre, the oldest member left takes its place."""
+        left = self._db.execute("SELECT content_id FROM members WHERE row=?", (row,)).fetchall()
+        self._db.execute("DELETE FROM members WHERE row=?", (row,))
+        self._db.execute("DELETE FROM post_media WHERE row=?", (row,))
+        for (content_id,) in left:
+            self._db.execute(
+                "UPDATE content_ids SET centre=(SELECT min(row) FROM members WHERE content_id=?1)"
+                " WHERE content_id=?1 AND centre=?2",
+                (content_id, row),
+            )
+
+    def centres(self, content_ids: Iterable[str]) -> dict[str, int]:
+        """Content ID -> row of its centre; those without members are left out."""
+        rows = self._db.execute(
+            "SELECT content_id, centre FROM content_ids"
+            " WHERE centre IS NOT NULL AND content_id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(content_ids)),),
+        )
+        return dict(rows.fetchall())
+
+    def resolve(self, content_id: str) -> str | None:
+        """The canonical content ID, None when it was never minted."""
+        row = self._db.execute(
+            "WITH RECURSIVE way(id, next) AS ("
+            " SELECT content_id, redirect_to FROM content_ids WHERE content_id=?"
+            " UNION SELECT c.content_id, c.redirect_to FROM content_ids c JOIN way ON c.content_id=way.next)"
+            " SELECT id FROM way WHERE next IS NULL",
+            (content_id,),
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    def redirect(self, content_id: str, to: str) -> None:
+        """Merge one cluster into another: its members and the posts that name it move, the old ID answers for ever.
+
+        Raises:
+            Permanent: an unknown ID, another policy or kind, or a redirect onto itself.
+        """
+        ends = self.resolve(content_id), self.resolve(to)
+        if None in ends or ends[0] == ends[1]:
+            raise Permanent(f"cannot redirect {content_id!r} to {to!r}: unknown, or already the same")
+        scenes = {self._scene(end) for end in ends if end is not None}
+        if len(scenes) != 1:
+            raise Permanent(f"cannot redirect {content_id!r} to {to!r}: they differ in policy or kind")
+        source, target = ends
+        for table in ("members", "post_media"):
+            self._db.execute(f"UPDATE {table} SET content_id=? WHERE content_id=?", (target, source))  # noqa: S608
+        self._db.execute("UPDATE content_ids SET redirect_to=?, centre=NULL WHERE content_id=?", (target, source))
+        self._db.execute(
+            "UPDATE content_ids SET centre=(SELECT min(row) FROM members WHERE content_id=?1)"
+            " WHERE content_id=?1 AND centre IS NULL",
+            (target,),
+        )
+
+    def _scene(self, content_id: str) -> tuple[str, str]:
+        query = "SELECT policy, kind FROM content_ids WHERE content_id=?"
+        policy, kind = self._db.execute(query, (content_id,)).fetchone()
+        return policy, kind
+
+    def members(self, content_id: str) -> list[str]:
+        """Material ids, oldest first, through redirects; empty for an unknown ID."""
+        canonical = self.resolve(content_id)
+        rows = self._db.execute(
+            "SELECT material_id FROM members JOIN materials USING (row) WHERE content_id=? ORDER BY row", (canonical,)
+        )
+        return [material_id for (material_id,) in rows]
+
+    def set_media(self, row: int, policy: str, media: Sequence[tuple[Kind, str]]) -> None:
+        """A post's media, in order, by content ID; replaces what stood there."""
+        self._db.execute("DELETE FROM post_media WHERE row=? AND policy=?", (row, policy))
+        self._db.executemany(
+            "INSERT INTO post_media VALUES (?, ?, ?, ?, ?)",
+            [(row, policy, ordinal, kind, content_id) for ordinal, (kind, content_id) in enumerate(media)],
+        )
+
+    def media(self, row: int, policy: str) -> tuple[tuple[str, str], ...]:
+        """A post's media as (kind, content ID) under the policy; under any other where it has none there."""
+        rows = self._db.execute(
+            "SELECT kind, content_id FROM post_media WHERE row=?1 AND policy=coalesce("
+            " (SELECT policy FROM post_media WHERE row=?1 AND policy=?2), (SELECT min(policy) FROM post_media"
+            " WHERE row=?1)) ORDER BY ordinal",
+            (row, policy),
+        )
+        return tuple(rows.fetchall())
+
+    def posts_sharing(self, content_ids: Iterable[str], limit: int) -> list[tuple[int, float]]:
+        """Posts that hold some of these media: (row, how many of them), most first, then oldest."""
+        return self._db.execute(
+            "SELECT row, count(DISTINCT content_id) AS shared FROM post_media"
+            " WHERE content_id IN (SELECT value FROM json_each(?)) GROUP BY row ORDER BY shared DESC, row LIMIT ?",
+            (json.dumps(sorted(set(content_ids))), limit),
+        ).fetchall()

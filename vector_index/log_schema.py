@@ -1,0 +1,126 @@
+"""The log's file: SQLite in WAL mode with synchronous=FULL, its tables, and the check of its format on opening."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from materials.errors import Permanent
+
+APPLICATION_ID = 0x736F7369
+"""`sosi` in the file's header."""
+FORMAT = 1
+BUSY_MS = 5_000
+CHECKPOINT_PAGES = 4_000
+
+TABLES = """
+-- One row per stored version of a material. `live` = 0: replaced or deleted, its evidence is gone. `sequence`: the
+-- transaction that last changed it; a snapshot is mended with the rows above its own. `parent`: the post of a part.
+CREATE TABLE materials (
+    row INTEGER PRIMARY KEY,
+    material_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    fingerprint BLOB NOT NULL,
+    parent TEXT,
+    live INTEGER NOT NULL,
+    evidence BLOB,
+    sequence INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX live_materials ON materials (material_id) WHERE live;
+CREATE INDEX live_parts ON materials (parent) WHERE live AND parent IS NOT NULL;
+CREATE INDEX changed_materials ON materials (sequence);
+
+-- What was answered, for ever: a replay answers the same. `deletes`: 1 for the operation `delete`.
+CREATE TABLE decisions (
+    id INTEGER PRIMARY KEY,
+    material_id TEXT NOT NULL,
+    policy TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    deletes INTEGER NOT NULL,
+    fingerprint BLOB NOT NULL,
+    kind TEXT NOT NULL,
+    content_id TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    assignment BLOB NOT NULL,
+    sequence INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX decided ON decisions (material_id, policy, revision, deletes);
+
+-- `centre`: the row that newcomers are compared with, NULL when all members are gone. `redirect_to`: merged into.
+CREATE TABLE content_ids (
+    content_id TEXT PRIMARY KEY,
+    policy TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    founder TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    ordinal INTEGER NOT NULL,
+    centre INTEGER,
+    created REAL NOT NULL,
+    redirect_to TEXT
+) WITHOUT ROWID;
+
+CREATE TABLE members (
+    row INTEGER NOT NULL,
+    policy TEXT NOT NULL,
+    content_id TEXT NOT NULL,
+    PRIMARY KEY (row, policy)
+) WITHOUT ROWID;
+CREATE INDEX members_of ON members (content_id, row);
+
+-- A post's media by content ID: posts that share a medium find each other through it.
+CREATE TABLE post_media (
+    row INTEGER NOT NULL,
+    policy TEXT NOT NULL,
+    ordinal INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    content_id TEXT NOT NULL,
+    PRIMARY KEY (row, policy, ordinal)
+) WITHOUT ROWID;
+CREATE INDEX posts_with ON post_media (content_id, row);
+
+-- The recall spaces: what schema a feature key has, and the dimensions of its vectors (0: not fixed).
+CREATE TABLE spaces (
+    key TEXT PRIMARY KEY,
+    schema TEXT NOT NULL,
+    dim INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the log, made new where there is none. Autocommit: transactions are begun by hand.
+
+    Raises:
+        Permanent: the file is no log of ours, is damaged, or has another format.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    try:
+        connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+        _check_format(connection, path)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        raise Permanent(f"{path} is not a readable index log ({error}): restore it from a copy") from error
+    except Permanent:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_format(connection: sqlite3.Connection, path: Path) -> None:
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if not tables and not application:
+        script = f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FORMAT};"
+        connection.executescript(f"BEGIN IMMEDIATE; {TABLES} {script} COMMIT;")
+        return
+    if application != APPLICATION_ID:
+        raise Permanent(f"{path} is a SQLite file, but no index log of sosie")
+    if version != FORMAT:
+        raise Permanent(f"{path} has format {version}, and this version of sosie reads format {FORMAT}")

@@ -1,0 +1,147 @@
+"""Recall over all spaces: searches of a whole batch at once, and the earlier items of the batch beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materials.records import Feature, Features
+from vector_index.spaces.factory import make_space
+from vector_index.spaces.protocol import Space
+
+RowHits = list[tuple[int, float]]
+"""(row, score), best first."""
+
+
+@runtime_checkable
+class Pairwise(Protocol):
+    """A space that compares features which it does not hold; spaces without it get a scratch space per batch."""
+
+    def pairwise(self, features: Sequence[Feature]) -> NDArray[np.float32]:
+        """Similarity [n, n]."""
+        ...
+
+
+class Spaces:
+    """The recall spaces by feature key. Not thread-safe: the engine's lock holds over reads and writes."""
+
+    def __init__(
+        self, make: Callable[[str], Space | None] = make_space, held: Mapping[str, Space] | None = None
+    ) -> None:
+        self._make = make
+        self._spaces: dict[str, Space] = dict(held or {})
+
+    def items(self) -> Iterable[tuple[str, Space]]:
+        """Key and space."""
+        return self._spaces.items()
+
+    def get(self, key: str) -> Space | None:
+        """A space that exists."""
+        return self._spaces.get(key)
+
+    def open(self, key: str, schema: str) -> Space | None:
+        """The space of a feature key, made where it is missing; None for a schema that is not searched."""
+        space = self._spaces.get(key)
+        if space is None:
+            space = self._make(schema)
+            if space is not None:
+                self._spaces[key] = space
+        return space
+
+    def scratch(self, schema: str) -> Space | None:
+        """An empty space that nobody else sees."""
+        return self._make(schema)
+
+    def publish(self, removed: Sequence[int], added: Sequence[tuple[int, Features]]) -> None:
+        """Forget rows and make others searchable. A row in both is replaced."""
+        if removed:
+            for space in self._spaces.values():
+                space.remove(removed)
+        by_key: dict[str, tuple[str, list[int], list[Feature]]] = {}
+        for row, features in added:
+            for key, feature in features.items():
+                _, rows, arrays = by_key.setdefault(key, (feature.schema, [], []))
+                rows.append(row)
+                arrays.append(feature)
+        for key, (schema, rows, arrays) in by_key.items():
+            opened = self.open(key, schema)
+            if opened is not None:
+                opened.add(rows, arrays)
+
+
+class BatchRecall:
+    """What a batch's items find: stored rows, searched once for all, and the batch's own earlier items.
+
+    Args:
+        spaces: what is stored.
+        features: by item, in the order in which they are decided.
+        k: hits per space.
+    """
+
+    def __init__(self, spaces: Spaces, features: Sequence[Features], k: int) -> None:
+        self._spaces = spaces
+        self._features = features
+        self._k = k
+        self._stored: list[dict[str, RowHits]] = [{} for _ in features]
+        self._place_of: dict[str, dict[int, int]] = {}
+        self._similarity: dict[str, NDArray[np.float32]] = {}
+        self._scratch: dict[str, Space] = {}
+        self._placed: dict[int, int] = {}
+        by_key: dict[str, list[int]] = {}
+        for number, item in enumerate(features):
+            for key in item:
+                by_key.setdefault(key, []).append(number)
+        for key, numbers in by_key.items():
+            self._search(key, numbers)
+
+    def _search(self, key: str, numbers: list[int]) -> None:
+        queries = [self._features[number][key] for number in numbers]
+        space = self._spaces.get(key)
+        if space is not None:
+            for number, hits in zip(numbers, space.search(queries, self._k), strict=True):
+                self._stored[number][key] = hits
+        if len(numbers) < 2:
+            return
+        scratch = self._spaces.scratch(queries[0].schema)
+        if isinstance(scratch, Pairwise):
+            self._place_of[key] = {number: place for place, number in enumerate(numbers)}
+            self._similarity[key] = scratch.pairwise(queries)
+        elif scratch is not None:
+            self._scratch[key] = scratch
+
+    def stored_rows(self) -> set[int]:
+        """Every stored row that some item of the batch found."""
+        return {row for hits in self._stored for found in hits.values() for row, _ in found}
+
+    def place(self, number: int, row: int) -> None:
+        """Item `number` is decided and has this row: later items find it."""
+        self._placed[number] = row
+        for key, space in self._scratch.items():
+            feature = self._features[number].get(key)
+            if feature is not None:
+                space.add([row], [feature])
+
+    def hits(self, number: int) -> dict[str, RowHits]:
+        """By space, the best k of stored rows and earlier items; spaces without a hit are left out."""
+        found: dict[str, RowHits] = {}
+        for key, feature in self._features[number].items():
+            hits = self._stored[number].get(key, [])
+            earlier = self._earlier(key, number, feature)
+            if earlier:
+                hits = sorted([*hits, *earlier], key=lambda hit: (-hit[1], hit[0]))[: self._k]
+            if hits:
+                found[key] = hits
+        return found
+
+    def _earlier(self, key: str, number: int, feature: Feature) -> RowHits:
+        if not self._placed:
+            return []
+        if key in self._similarity:
+            places = self._place_of[key]
+            similarity = self._similarity[key][places[number]].tolist()
+            return [(row, similarity[places[other]]) for other, row in self._placed.items() if other in places]
+        space = self._scratch.get(key)
+        return space.search([feature], self._k)[0] if space is not None and len(space) else []

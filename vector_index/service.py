@@ -1,0 +1,129 @@
+"""The gRPC face of an engine: decode, call, encode; house errors become status codes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from functools import wraps
+from typing import Any, TypeVar
+
+import grpc
+import structlog
+
+from materials.errors import Overloaded, Retryable, UsageError
+from vector_index.codec import assignment_to_wire, candidate_to_wire, item_from_wire
+from vector_index.engine import Engine
+from vector_index.policies import policy_named
+from vector_index.proto import index_pb2 as pb
+from vector_index.proto import index_pb2_grpc
+from vector_index.writer import Writer
+
+MAX_MESSAGE = 64 << 20
+MAX_GET = 1000
+REMEDY_KEY = "sosie-remedy-bin"
+RETRY_AFTER_KEY = "sosie-retry-after"
+ABORT_UNSAFE = str.maketrans({"\x00": " "})
+
+logger = structlog.get_logger(__name__)
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Method = Callable[[Any, Request, Any], Coroutine[Any, Any, Response]]
+
+
+def typed_errors(method: Method[Request, Response]) -> Method[Request, Response]:
+    """House errors -> INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNAVAILABLE; any other is a defect: INTERNAL, logged."""
+
+    @wraps(method)
+    async def answer(self: Any, request: Request, context: Any) -> Response:
+        try:
+            return await method(self, request, context)
+        except UsageError as error:
+            remedy = ((REMEDY_KEY, error.remedy.encode()),)
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, _line(error.message), remedy)
+        except Overloaded as error:
+            wait = ((RETRY_AFTER_KEY, f"{error.retry_after:.3f}"),)
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, _line(str(error)), wait)
+        except Retryable as error:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, _line(str(error)))
+        except (asyncio.CancelledError, grpc.aio.AbortError):
+            raise
+        except Exception as error:
+            logger.exception("call failed", method=method.__name__)
+            await context.abort(grpc.StatusCode.INTERNAL, _line(f"{type(error).__name__}: {error}"))
+        raise AssertionError("abort does not return")
+
+    return answer
+
+
+def _line(text: str) -> str:
+    return text.translate(ABORT_UNSAFE)[:2000]
+
+
+class IndexService(index_pb2_grpc.VectorIndexServicer):
+    """One engine behind one writer. Reads take their turn at the engine's lock in a thread of their own."""
+
+    def __init__(self, engine: Engine, writer: Writer) -> None:
+        self._engine = engine
+        self._writer = writer
+        self._readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="index-reader")
+
+    async def _read(self, call: Callable[..., Response], *arguments: Any) -> Response:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, call, *arguments)
+
+    @typed_errors
+    async def Assign(self, request: pb.AssignRequest, context: Any) -> pb.AssignResponse:  # noqa: ARG002, N802
+        """Decide a batch; answered when it is durable."""
+        answer = self._writer.submit([item_from_wire(item) for item in request.items])
+        # a caller that goes away takes nothing with it: the call is decided, and its retry gets the same answer
+        assignments = await asyncio.shield(asyncio.wrap_future(answer))
+        return pb.AssignResponse(assignments=[assignment_to_wire(assignment) for assignment in assignments])
+
+    @typed_errors
+    async def Search(self, request: pb.SearchRequest, context: Any) -> pb.SearchResponse:  # noqa: ARG002, N802
+        """Compare without storing."""
+        found = await self._read(self._engine.search, item_from_wire(request.item), request.k)
+        return pb.SearchResponse(candidates=[candidate_to_wire(candidate) for candidate in found])
+
+    @typed_errors
+    async def Get(self, request: pb.GetRequest, context: Any) -> pb.GetResponse:  # noqa: ARG002, N802
+        """Stored assignments in the order of the request."""
+        if len(request.material_ids) > MAX_GET:
+            raise UsageError(f"{len(request.material_ids)} ids in one call", f"at most {MAX_GET}")
+        policy_named(request.policy)
+        stored = await self._read(self._engine.get, list(request.material_ids), request.policy)
+        return pb.GetResponse(
+            found=[pb.Found(assignment=None if one is None else assignment_to_wire(one)) for one in stored]
+        )
+
+    @typed_errors
+    async def Members(self, request: pb.ContentId, context: Any) -> pb.MembersResponse:  # noqa: ARG002, N802
+        """Material ids under a content ID."""
+        return pb.MembersResponse(material_ids=await self._read(self._engine.members, request.content_id))
+
+    @typed_errors
+    async def Resolve(self, request: pb.ContentId, context: Any) -> pb.ResolveResponse:  # noqa: ARG002, N802
+        """The canonical content ID."""
+        return pb.ResolveResponse(content_id=await self._read(self._engine.resolve, request.content_id))
+
+    @typed_errors
+    async def Stats(self, request: pb.StatsRequest, context: Any) -> pb.StatsResponse:  # noqa: ARG002, N802
+        """Counts."""
+        stats = await self._read(self._engine.stats)
+        return pb.StatsResponse(
+            materials=stats.materials,
+            content_ids=stats.content_ids,
+            sequence=stats.sequence,
+            snapshot_sequence=stats.snapshot_sequence,
+            spaces=stats.spaces,
+            counters={**stats.counters, "pending": self._writer.pending},
+        )
+
+    @typed_errors
+    async def Snapshot(self, request: pb.SnapshotRequest, context: Any) -> pb.SnapshotResponse:  # noqa: ARG002, N802
+        """Write a snapshot now."""
+        return pb.SnapshotResponse(sequence=await self._read(self._engine.snapshot))
+
+    def close(self) -> None:
+        """End the readers."""
+        self._readers.shutdown()
