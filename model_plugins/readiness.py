@@ -1,0 +1,115 @@
+"""What a KServe v2 server can do right now, asked over gRPC, and when to believe that it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+import msgspec
+import structlog
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from model_plugins.instances import ServedModel
+
+log = structlog.get_logger(__name__)
+
+
+class ServerView(msgspec.Struct, frozen=True):
+    """One look at a server. `models`: those that are ready, by name; `refused`: nobody listens, which is no doubt."""
+
+    ready: bool
+    models: Mapping[str, ServedModel] = {}
+    build: str = ""
+    refused: bool = False
+
+
+class ServerProbe:
+    """Asks one server. Keeps its channel; `look` never raises for a server that is down.
+
+    Args:
+        address: `host:port` of the server's gRPC listener.
+        timeout: seconds for each question.
+    """
+
+    def __init__(self, address: str, timeout: float = 2.0) -> None:
+        self._timeout = timeout
+        options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
+        self._channel = grpc.insecure_channel(address, options=options)
+        self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._limits: dict[tuple[str, tuple[str, ...]], int] = {}
+        self._build = ""
+
+    def look(self) -> ServerView:
+        """The models that are ready. Three small calls when nothing has changed."""
+        try:
+            if not self._ask("ServerReady", service_pb2.ServerReadyRequest()).ready:
+                return ServerView(False)
+            index = self._ask("RepositoryIndex", service_pb2.RepositoryIndexRequest(ready=True))
+            versions: dict[str, list[str]] = {}
+            for entry in index.models:
+                if entry.state in ("READY", ""):
+                    versions.setdefault(entry.name, []).append(entry.version)
+            models = {name: self._served(name, tuple(sorted(each))) for name, each in versions.items()}
+            return ServerView(True, {name: served for name, served in models.items() if served}, self._server_build())
+        except grpc.RpcError as error:
+            refused = error.code() == grpc.StatusCode.UNAVAILABLE
+            if refused:
+                self._build, self._limits = "", {}  # another server may come back on this address
+            return ServerView(False, refused=refused)
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._channel.close()
+
+    def _ask(self, method: str, request: Any) -> Any:
+        return getattr(self._stub, method)(request, timeout=self._timeout)
+
+    def _server_build(self) -> str:
+        if not self._build:
+            metadata = self._ask("ServerMetadata", service_pb2.ServerMetadataRequest())
+            self._build = f"{metadata.name} {metadata.version}".strip()
+        return self._build
+
+    def _served(self, name: str, versions: tuple[str, ...]) -> ServedModel | None:
+        """The model as announced; None when it has gone meanwhile."""
+        try:
+            if not self._ask("ModelReady", service_pb2.ModelReadyRequest(name=name)).ready:
+                return None
+            key = (name, versions)
+            if key not in self._limits:
+                self._limits[key] = self._max_batch(name)
+            return ServedModel(versions=versions, max_batch=self._limits[key])
+        except grpc.RpcError as error:
+            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                raise
+            log.info("model_not_ready", model=name, error=error.details())
+            return None
+
+    def _max_batch(self, name: str) -> int:
+        try:
+            return int(self._ask("ModelConfig", service_pb2.ModelConfigRequest(name=name)).config.max_batch_size)
+        except grpc.RpcError as error:
+            if error.code() != grpc.StatusCode.UNIMPLEMENTED:
+                raise
+            return 0  # MLServer has no such call
+
+
+class Readiness:
+    """Which models to announce, given one look after another. Pure but for its own memory.
+
+    A server that nobody listens for is gone at once. One that only did not answer in time may be busy: what it had
+    stays announced until `patience` looks in a row have failed.
+    """
+
+    def __init__(self, patience: int = 3) -> None:
+        self._patience = patience
+        self._failures = 0
+        self._view = ServerView(False)
+
+    def update(self, view: ServerView) -> ServerView:
+        """The view to announce after this look."""
+        self._failures = 0 if view.ready else self._failures + 1
+        if view.ready or view.refused or self._failures >= self._patience:
+            self._view = view
+        return self._view

@@ -1,0 +1,170 @@
+"""Calls models on whichever server offers them: discovery, balancing, one deadline over all attempts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import grpc
+import structlog
+from numpy.typing import NDArray
+from tritonclient.grpc import service_pb2
+
+from materials.errors import Permanent, Retryable, SosieError
+from model_plugins.balancing import Balancer, RoundRobin
+from model_plugins.instances import Directory, Endpoint
+from model_plugins.kserve import INFER_METHOD, build_request, error_of, read_response
+from model_plugins.protocol import ModelRef
+
+log = structlog.get_logger(__name__)
+
+_CHANNEL_OPTIONS = (
+    ("grpc.max_send_message_length", 256 << 20),
+    ("grpc.max_receive_message_length", 256 << 20),
+    # a server that comes back is to be met within a second; the default grows to two minutes
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+_GRACE = 10.0
+"""Seconds that calls in flight have when their server leaves the directory."""
+
+
+class ModelClient:
+    """Belongs to one event loop, in which it must be made and closed.
+
+    Args:
+        directory: who serves what.
+        balancer: chooses the endpoint of each attempt; round robin when not given.
+        patience: seconds that a call waits for a first endpoint when none is known.
+    """
+
+    def __init__(self, directory: Directory, balancer: Balancer | None = None, patience: float = 2.0) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._directory = directory
+        self._balancer = balancer or RoundRobin()
+        self._patience = patience
+        self._channels: dict[str, tuple[grpc.aio.Channel, Any]] = {}
+        self._changed = asyncio.Event()
+        self._models: set[str] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._unsubscribe = directory.subscribe(self._on_change)
+
+    async def infer(
+        self, model: ModelRef, rows: int, pieces: Mapping[str, Sequence[NDArray[Any]]], deadline: float
+    ) -> dict[str, NDArray[Any]]:
+        """Run `rows` rows through the model.
+
+        Args:
+            pieces: for each input the arrays that together make the batch; see `kserve.build_request`.
+            deadline: in the loop's time; it holds for all attempts together.
+
+        Returns:
+            Output name -> array [rows, ...].
+
+        Raises:
+            Overloaded: every server's queue is full.
+            Retryable: no server is known, all of them failed, or the deadline passed.
+            Permanent: the model is unknown to its servers, or does not take these tensors.
+        """
+        self._models.add(model.name)
+        tried: set[str] = set()
+        last: SosieError | None = None
+        try:
+            async with asyncio.timeout_at(deadline):
+                request = build_request(model, rows, pieces)
+                endpoints = await self._endpoints(model.name)
+                while endpoint := self._balancer.pick(endpoints, tried):
+                    tried.add(endpoint.address)
+                    try:
+                        response = await self._attempt(endpoint, request, deadline, last=len(tried) >= len(endpoints))
+                        return read_response(model, rows, response)
+                    except grpc.aio.AioRpcError as error:
+                        last = error_of(error.code(), error.details() or "", model.name, endpoint.address)
+                        # an unknown model may be known to the next server; bad tensors are bad everywhere
+                        if isinstance(last, Permanent) and error.code() != grpc.StatusCode.NOT_FOUND:
+                            raise last from error
+                        log.warning("model_call_failed", model=model.name, endpoint=endpoint.address, error=str(last))
+                    endpoints = self._directory.endpoints(model.name)
+        except TimeoutError as error:
+            tried_text = ", ".join(sorted(tried)) or "no server"
+            raise Retryable(f"model {model.name!r} gave no answer within the deadline; tried {tried_text}") from error
+        raise last or self._nobody(model.name)
+
+    async def close(self) -> None:
+        """Close all channels."""
+        self._unsubscribe()
+        channels = [channel for channel, _ in self._channels.values()]
+        self._channels.clear()
+        for channel in channels:
+            await channel.close()
+        await asyncio.gather(*self._closing)
+
+    async def _attempt(
+        self, endpoint: Endpoint, request: service_pb2.ModelInferRequest, deadline: float, last: bool
+    ) -> service_pb2.ModelInferResponse:
+        started = self._loop.time()
+        # a server that hangs must leave the next one time: half of what is left, all of it where there is no other
+        budget = (deadline - started) * (1.0 if last else 0.5)
+        error: BaseException | None = None
+        try:
+            return await self._call(endpoint.address)(request, timeout=budget)
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            self._balancer.done(endpoint, self._loop.time() - started, error)
+
+    def _call(self, address: str) -> Any:
+        found = self._channels.get(address)
+        if found is None:
+            channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+            found = self._channels[address] = (
+                channel,
+                channel.unary_unary(
+                    INFER_METHOD,
+                    request_serializer=service_pb2.ModelInferRequest.SerializeToString,
+                    response_deserializer=service_pb2.ModelInferResponse.FromString,
+                ),
+            )
+        return found[1]
+
+    async def _endpoints(self, model: str) -> tuple[Endpoint, ...]:
+        """The model's servers; waits a little for a first one."""
+        give_up = self._loop.time() + self._patience
+        while not (endpoints := self._directory.endpoints(model)):
+            self._changed.clear()
+            if endpoints := self._directory.endpoints(model):
+                break
+            try:
+                async with asyncio.timeout_at(give_up):
+                    await self._changed.wait()
+            except TimeoutError:
+                raise self._nobody(model) from None
+        return endpoints
+
+    def _nobody(self, model: str) -> Retryable:
+        return Retryable(
+            f"no server offers model {model!r}: nobody is ready in {self._directory.where(model)}; "
+            "`sosie status` shows what runs"
+        )
+
+    def _on_change(self, _model: str) -> None:
+        """Called in the directory's thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._look_again)
+        except RuntimeError:  # the loop was closed before this client was
+            self._unsubscribe()
+
+    def _look_again(self) -> None:
+        """Wake those that wait for a first endpoint; let go of servers that no model of ours is on any more."""
+        self._changed.set()
+        alive = {each.address for model in self._models for each in self._directory.endpoints(model)}
+        for address in [each for each in self._channels if each not in alive]:
+            channel, _ = self._channels.pop(address)
+            task = self._loop.create_task(channel.close(grace=_GRACE))  # calls in flight may end
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)

@@ -1,0 +1,129 @@
+"""A ZooKeeper client with one worker thread that brings things in line again after every event.
+
+kazoo calls listeners and watches in its own thread, where a ZooKeeper call would deadlock; watches fire once and are
+lost with the session; ephemeral nodes are not made again after expiry. So no event is acted upon by itself: events
+only wake the worker, and the worker compares what should be with what is (level-triggered, like a controller).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from kazoo.client import KazooClient, KazooState
+from kazoo.exceptions import KazooException
+from kazoo.handlers.threading import KazooTimeoutError
+from kazoo.retry import KazooRetry
+
+log = structlog.get_logger(__name__)
+
+_BACKOFF = 0.25
+
+
+class ZooKeeperSession:
+    """Owns the kazoo client and the worker.
+
+    Args:
+        hosts: `host:port[,host:port…]`, with an optional `/chroot`.
+        reconcile: called in the worker while connected, after every `wake` and every `period`; it may raise kazoo's
+            errors, and is called again. It returns the seconds until it wants to be called next, or None.
+        on_state: told of `True` (connected) and `False` (suspended or lost) in kazoo's thread: it must not block.
+        timeout: session timeout in seconds: a dead client's ephemeral nodes last this long.
+        period: seconds between two calls without an event.
+    """
+
+    def __init__(
+        self,
+        hosts: str,
+        reconcile: Callable[[KazooClient], float | None],
+        *,
+        on_state: Callable[[bool], None] = lambda _connected: None,
+        timeout: float = 10.0,
+        period: float = 5.0,
+        name: str = "zookeeper",
+    ) -> None:
+        self._timeout = timeout
+        self._period = period
+        self._reconcile = reconcile
+        self._on_state = on_state
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._client = KazooClient(
+            hosts=hosts,
+            timeout=timeout,
+            connection_retry=KazooRetry(max_tries=-1, delay=0.1, backoff=2, max_delay=2.0),
+        )
+        self._client.add_listener(self._listen)
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the session stands right now."""
+        return bool(self._client.state == KazooState.CONNECTED)
+
+    @property
+    def session_id(self) -> int | None:
+        """The owner that ZooKeeper writes into our ephemeral nodes; None before the first connection."""
+        ident = self._client.client_id
+        return None if ident is None else int(ident[0])
+
+    def start(self) -> None:
+        """Connect in the background; an unreachable ZooKeeper is tried for ever and is no error."""
+        self._client.start_async()
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Have the worker look again soon. Safe in any thread, kazoo's too."""
+        self._wake.set()
+
+    def wait(self, result: Any) -> Any:
+        """The value of a kazoo asynchronous result; never longer than the session timeout.
+
+        kazoo's blocking calls have no time limit, and a call made while the server is away waits for its return.
+        """
+        return result.get(timeout=self._timeout)
+
+    def close(self, last: Callable[[KazooClient], None] | None = None) -> None:
+        """End the worker, run `last` if the session stands, and close the session. Harmless twice."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._wake.set()
+        if not self.connected:
+            self._client.stop()  # releases a worker that waits for an answer
+        if self._thread.is_alive():
+            self._thread.join(self._timeout + 1)
+        try:
+            if last is not None and self.connected:
+                last(self._client)
+        except (KazooException, KazooTimeoutError) as error:
+            log.warning("zookeeper_close_failed", error=repr(error))
+        finally:
+            self._client.stop()
+            self._client.close()
+
+    def _listen(self, state: str) -> None:
+        self._on_state(state == KazooState.CONNECTED)
+        self._wake.set()
+
+    def _work(self) -> None:
+        pause: float | None = None
+        while not self._closing.is_set():
+            self._wake.wait(self._period if pause is None else min(pause, self._period))
+            self._wake.clear()
+            pause = None
+            if self._closing.is_set() or not self.connected:
+                continue
+            try:
+                pause = self._reconcile(self._client)
+            except (KazooException, KazooTimeoutError) as error:
+                # between two servers every call may fail: look again shortly, with nothing believed meanwhile
+                log.warning("zookeeper_call_failed", error=repr(error))
+                self._closing.wait(_BACKOFF)
+                self._wake.set()
+            except Exception:  # a fault of ours must not end the thread: the lists would silently never change again
+                log.exception("zookeeper_worker_failed")
+                self._closing.wait(_BACKOFF)
+                self._wake.set()

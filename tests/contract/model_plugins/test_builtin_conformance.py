@@ -1,0 +1,46 @@
+"""Every registered plug-in passes the suite that plug-in authors use."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from model_plugins.builtin.image_embedding import ImageEmbedding
+from model_plugins.builtin.video_embedding import VideoEmbedding
+from model_plugins.conformance import PluginConformance
+from model_plugins.registry import available, load
+
+ROOT = Path(__file__).parents[3]
+DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["sosie.plugins"]
+
+
+class TestImageEmbedding(PluginConformance):
+    plugin = ImageEmbedding()
+    outputs = {"embedding": ("FP32", (256,))}
+
+
+class TestVideoEmbedding(PluginConformance):
+    plugin = VideoEmbedding()
+    outputs = {"embedding": ("FP32", (256,))}
+
+
+WITHOUT_MODEL = [name for name in DECLARED if name not in ("image-embedding", "video-embedding")]
+PROMISES = [name for name in dir(PluginConformance) if name.startswith("test_")]
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+@pytest.mark.parametrize("name", WITHOUT_MODEL)
+def test_plugins_without_a_model_conform(name: str, promise: str) -> None:
+    plugin = load([name])[name]
+    assert plugin.manifest.model is None, f"give {name} a class of its own above: its model's outputs must be stated"
+    suite = type("Suite", (PluginConformance,), {"plugin": plugin})()
+    getattr(suite, promise)()
+
+
+def test_what_pyproject_declares_is_what_can_be_loaded() -> None:
+    assert {manifest.name for manifest in available()} == set(DECLARED)
+    for name, path in DECLARED.items():
+        assert load([name])[name].manifest.name == name
+        assert load([path])[name].manifest == load([name])[name].manifest
