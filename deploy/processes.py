@@ -73,6 +73,15 @@ def spawn(argv: Sequence[str], environment: Mapping[str, str], cwd: Path, log: P
         )
 
 
+def spawn_detached(argv: Sequence[str], environment: Mapping[str, str], cwd: Path, log: Path) -> None:
+    """Start a process that outlives us and is nobody's child; it is found again by its mark.
+
+    Raises:
+        OSError: there is no shell.
+    """
+    spawn(["/bin/sh", "-c", '"$0" "$@" &', *argv], environment, cwd, log).wait()
+
+
 def marked(prefix: str) -> list[tuple[ProcessId, str]]:
     """All processes whose mark starts with `prefix`, each with its whole mark."""
     found = []

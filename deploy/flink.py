@@ -1,0 +1,206 @@
+"""A Flink session cluster on this machine, from the wheel's jars: one JobManager, one TaskManager, no shell scripts."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import random
+import shlex
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+import yaml
+
+from deploy.flink_configuration import Memory, link_library, settings, write_configuration
+from deploy.java import clean_environment, flink_home, flink_lib, flink_python_jar, java, java_home
+from deploy.ports import LOOPBACK, choose
+from deploy.processes import MARK, POLL_SECONDS, alive, end, marked, spawn_detached
+from materials.errors import SosieError
+
+__all__ = [
+    "SessionCluster",
+    "client_command",
+    "client_environment",
+    "find_session_cluster",
+    "flink_home",
+    "flink_lib",
+    "flink_python_jar",
+    "java",
+    "java_home",
+    "start_session_cluster",
+    "stop_session_cluster",
+]
+JOBMANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
+TASKMANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+CLIENT = "org.apache.flink.client.cli.CliFrontend"
+START_SECONDS = 60.0
+
+
+class SessionCluster(msgspec.Struct, frozen=True):
+    """A running cluster. A context manager: it stops at the end of the block.
+
+    Attributes:
+        folder: its configuration (`conf`), class path (`lib`), logs, temporary files and checkpoints.
+        rest_url: `http://127.0.0.1:port`, for `sosie submit --cluster`.
+        slots: of its one TaskManager.
+    """
+
+    folder: Path
+    rest_url: str
+    slots: int
+
+    def overview(self) -> dict[str, Any]:
+        """Flink's `/overview`: task managers, slots, jobs by state.
+
+        Raises:
+            OSError: it does not answer.
+        """
+        return rest_get(self.rest_url, "/overview")
+
+    def stop(self) -> None:
+        """End it, Python workers included."""
+        stop_session_cluster(self.folder)
+
+    def __enter__(self) -> SessionCluster:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def start_session_cluster(
+    folder: Path, slots: int = 2, memory: Memory | None = None, rng: random.Random | None = None
+) -> SessionCluster:
+    """Start a cluster and wait until its slots are there. One that runs in this folder already is stopped first.
+
+    Raises:
+        SosieError: it does not come up; names the log.
+    """
+    folder = folder.absolute().resolve()
+    memory, rng = memory or Memory(), rng or random.Random()
+    stop_session_cluster(folder)
+    rpc_port, rest_port = choose(2, rng)
+    for name in ("log", "tmp", "work", "checkpoints"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    write_configuration(folder / "conf", settings(folder, slots, rpc_port, rest_port, memory))
+    link_library(folder / "lib")
+    _spawn(folder, "jobmanager", memory.job_options(), JOBMANAGER)
+    _spawn(folder, "taskmanager", memory.task_options(), TASKMANAGER)
+    cluster = SessionCluster(folder, f"http://{LOOPBACK}:{rest_port}", slots)
+    try:
+        _await_slots(cluster)
+    except SosieError:
+        stop_session_cluster(folder)
+        raise
+    (folder / "cluster.json").write_bytes(msgspec.json.encode({"rest_url": cluster.rest_url, "slots": slots}))
+    return cluster
+
+
+def find_session_cluster(folder: Path) -> SessionCluster | None:
+    """The cluster that runs in this folder, if it answers."""
+    folder = folder.absolute().resolve()
+    try:
+        written = json.loads((folder / "cluster.json").read_bytes())
+        cluster = SessionCluster(folder, written["rest_url"], written["slots"])
+        cluster.overview()
+    except (OSError, ValueError, KeyError, http.client.HTTPException):
+        return None
+    return cluster
+
+
+def stop_session_cluster(folder: Path) -> list[str]:
+    """Stop what runs in this folder: TaskManager, then JobManager, then orphaned Python workers. Returns who ran."""
+    folder = folder.absolute().resolve()
+    prefix = f"{folder}#"
+    found = marked(prefix)
+    for name in ("taskmanager", "jobmanager"):
+        end([process for process, mark in found if mark == prefix + name], 10)
+    end([process for process, _ in marked(prefix)], 2)
+    (folder / "cluster.json").unlink(missing_ok=True)
+    return sorted({mark.removeprefix(prefix) for _, mark in found})
+
+
+def client_environment(cluster: SessionCluster) -> dict[str, str]:
+    """The environment of a Flink client (`flink run`, CliFrontend) that talks to the cluster."""
+    return clean_environment(_flink_variables(cluster.folder))
+
+
+def client_command(cluster: SessionCluster, *arguments: str) -> list[str]:
+    """Flink's command line without its shell script (which wants `rev` and `find`): `run -d -py job.py`, `list` …
+
+    Run it with `client_environment`.
+    """
+    log = cluster.folder / "log" / "client.log"
+    options = ["-Xmx512m", "-XX:+UseSerialGC", *_java_options(cluster.folder), *_logging(cluster.folder, log, "cli")]
+    return [str(java()), *options, "-cp", str(cluster.folder / "lib" / "*"), CLIENT, *arguments]
+
+
+def rest_get(rest_url: str, path: str, seconds: float = 5.0) -> dict[str, Any]:
+    """GET a JSON object from a Flink REST server.
+
+    Raises:
+        OSError: it does not answer, or not with 200.
+    """
+    connection = http.client.HTTPConnection(rest_url.removeprefix("http://").rstrip("/"), timeout=seconds)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            raise OSError(f"{path} answers {answer.status}")
+        found: dict[str, Any] = json.loads(body)
+    finally:
+        connection.close()
+    return found
+
+
+def _flink_variables(folder: Path) -> dict[str, str]:
+    home = flink_home()
+    return {
+        "FLINK_HOME": str(home),
+        "FLINK_BIN_DIR": str(home / "bin"),
+        "FLINK_OPT_DIR": str(home / "opt"),
+        "FLINK_PLUGINS_DIR": str(home / "plugins"),
+        "FLINK_LIB_DIR": str(folder / "lib"),
+        "FLINK_CONF_DIR": str(folder / "conf"),
+        "FLINK_LOG_DIR": str(folder / "log"),
+    }
+
+
+def _java_options(folder: Path) -> list[str]:
+    configured = yaml.safe_load((folder / "conf" / "config.yaml").read_text())
+    return shlex.split(configured["env.java.opts.all"])
+
+
+def _logging(folder: Path, log: Path, kind: str = "") -> list[str]:
+    file = folder / "conf" / (f"log4j-{kind}.properties" if kind else "log4j.properties")
+    return [f"-Dlog.file={log}", f"-Dlog4j.configurationFile={file.as_uri()}"]
+
+
+def _spawn(folder: Path, name: str, memory: list[str], main: str) -> None:
+    options = [*memory, *_java_options(folder), *_logging(folder, folder / "log" / f"{name}.log")]
+    argv = [str(java()), *options, "-cp", str(folder / "lib" / "*"), main, "--configDir", str(folder / "conf")]
+    if main == JOBMANAGER:
+        argv += ["--executionMode", "cluster"]
+    environment = clean_environment(_flink_variables(folder) | {MARK: f"{folder}#{name}"})
+    spawn_detached(argv, environment, folder, folder / "log" / f"{name}.out")
+
+
+def _await_slots(cluster: SessionCluster) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    prefix = f"{cluster.folder}#"
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+            if cluster.overview().get("slots-total", 0) >= cluster.slots:
+                return
+        running = {mark.removeprefix(prefix) for process, mark in marked(prefix) if alive(process)}
+        for name in {"jobmanager", "taskmanager"} - running:
+            raise SosieError(f"Flink's {name} ended at its start; see {cluster.folder / 'log' / name}.log and .out")
+        time.sleep(POLL_SECONDS)
+    raise SosieError(f"the Flink cluster has no slots after {START_SECONDS:g} s; see {cluster.folder / 'log'}")
