@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vector_index.client import AsyncIndexClient
-
 from materials.records import AssignItem, Assignment
 from model_plugins.batching import MicroBatcher, Slice
+from vector_index.client import AsyncIndexClient
 
 _MAX_ITEMS = 64
 _WAIT_S = 0.001

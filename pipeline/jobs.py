@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -64,7 +65,7 @@ def checked(path: Path) -> JobSpec:
     """
     spec = load(path)
     registry.load(spec.plugins)
-    policies.get(spec.policy)
+    policies.policy_named(spec.policy)
     return spec
 
 
@@ -149,7 +150,8 @@ def _execute(job: JobPlan, folder: Path, progress: Progress, total: int | None) 
     from pipeline.flink import environment, graph
 
     environment.prepare_gateway(folder / "log")
-    env = environment.mini_cluster(job.spec.mode, folder / "checkpoints")
+    checkpoints = folder / "checkpoints" / job.run_id
+    env = environment.mini_cluster(job.spec.mode, checkpoints)
     graph.build(env, job)
     began = time.monotonic()
     client = env.execute_async(job.run_id)
@@ -158,6 +160,7 @@ def _execute(job: JobPlan, folder: Path, progress: Progress, total: int | None) 
         _follow(client, read_counts, progress, total)
     except KeyboardInterrupt:
         _stop(client, folder / "savepoints", progress)
+    shutil.rmtree(checkpoints, ignore_errors=True)  # of an ended job; its savepoint stands apart
     return time.monotonic() - began
 
 
@@ -167,17 +170,15 @@ def _follow(client: Any, counts: Callable[[], dict[str, int]], progress: Progres
     Raises:
         Permanent: it failed.
     """
-    status = ""
-    while status not in ("FINISHED", "CANCELED", "FAILED"):
+    # The mini-cluster is gone as soon as its job ends, so its status cannot be asked for: the result's future stays.
+    ended = client.get_job_execution_result()
+    while not ended.done():
         time.sleep(_POLL_S)
-        status = client.get_job_status().result().name
         progress.update(counts(), total)
-    if status != "FINISHED":
-        try:
-            client.get_job_execution_result().result()
-        except Exception as error:
-            raise Permanent(f"the Flink job {status.lower()}: {_root_cause(error)}") from error
-        raise Permanent(f"the Flink job {status.lower()}")
+    try:
+        ended.result()
+    except Exception as error:
+        raise Permanent(f"the Flink job failed: {_root_cause(error)}") from error
 
 
 def _stop(client: Any, savepoints: Path, progress: Progress) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 import redis
 from redis.exceptions import RedisError
-from vector_index.client import IndexClient
 
 from deploy import stack
 from deploy.addresses import Addresses, GivenAddresses
@@ -25,6 +24,7 @@ from pipeline.media.limits import MediaAccess, MediaLimits
 from pipeline.media.pool import MediaPool
 from pipeline.projection import OUTCOME
 from pipeline.understanding import media_kind
+from vector_index.client import IndexClient
 
 
 def addresses(state: Path) -> Addresses:

@@ -13,15 +13,16 @@ from typing import Protocol
 
 import msgspec
 import structlog
-from model_plugins.runtime import PluginRuntime
 
 from materials.errors import Overloaded, Permanent, Rejected, Retryable
 from materials.records import AssignItem, Assignment, Features, Kind, Material, Outcome
 from model_plugins.protocol import Plugin, TextMedia
+from model_plugins.runtime import PluginRuntime
 from pipeline import outcomes
 from pipeline.envelope import Envelope
+from pipeline.media.decoder import Prepared
 from pipeline.media.fingerprint import fingerprint
-from pipeline.media.pool import MediaPool, Prepared
+from pipeline.media.pool import MediaPool
 from pipeline.projection import Projection
 from pipeline.spec import Retry
 

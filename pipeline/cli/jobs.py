@@ -65,9 +65,10 @@ def progress_bar(quiet: bool = False) -> Iterator[jobs.Progress]:
 
 def summary_table(summary: RunSummary) -> Table:
     """The end of a run, for people."""
-    table = Table(title=f"run {summary.run_id}", title_justify="left", show_header=False)
+    table = Table(show_header=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
+    table.add_row("run", summary.run_id)
     table.add_row("input lines", str(summary.lines))
     for name, count in summary.outcomes.items():
         if count:

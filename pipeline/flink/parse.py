@@ -26,7 +26,7 @@ VIDEOS = OutputTag("videos", BYTES)
 _SIDES = {"image": IMAGES, "video": VIDEOS}
 
 
-class ParseLines(ProcessFunction):  # type: ignore[misc]
+class ParseLines(ProcessFunction):
     """(line, path) -> packed envelopes; main output: posts and refusals."""
 
     def __init__(self, plan: JobPlan) -> None:

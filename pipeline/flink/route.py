@@ -14,7 +14,7 @@ from pipeline.envelope import dead_letter, result_line, unpack_finished
 DEAD = OutputTag("dead", Types.STRING())
 
 
-class Route(ProcessFunction):  # type: ignore[misc]
+class Route(ProcessFunction):
     """Counters stand here and not in the async operator, where PyFlink loses them (its calls run in another thread)."""
 
     def __init__(self) -> None:

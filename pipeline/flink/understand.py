@@ -6,12 +6,12 @@ import random
 import time
 from typing import Any, Literal
 
-from model_plugins.registry import load
-from model_plugins.runtime import PluginRuntime
 from pyflink.datastream import AsyncFunction
 
 from model_plugins.discovery import EndpointDirectory
 from model_plugins.protocol import Manifest
+from model_plugins.registry import load
+from model_plugins.runtime import PluginRuntime
 from pipeline.assigner import BatchingAssigner
 from pipeline.envelope import Finished, pack, unpack_envelope
 from pipeline.flink.plan import JobPlan
@@ -28,7 +28,7 @@ _MEDIA_OF: dict[Branch, tuple[str, ...]] = {
 }
 
 
-class Understand(AsyncFunction):  # type: ignore[misc]
+class Understand(AsyncFunction):
     """Packed envelope -> packed `Finished`.
 
     Connections belong to the operator's own event loop, so they are made with the first record and not in `open`.
