@@ -12,6 +12,8 @@ that what stands still in both says nothing). Each proposed line is then measure
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +74,11 @@ def step_of(times: NDArray[np.float64]) -> float:
     return float(np.median(np.diff(times))) if len(times) > 1 else 0.5
 
 
-def _votes(weight: Floats, query: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+def _with_half_of_the_neighbours(cells: NDArray[Any]) -> NDArray[np.float64]:
+    return np.convolve(cells.astype(np.float64), [0.5, 1.0, 0.5], "same")
+
+
+def _votes(weight: NDArray[Any], query: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
     """The `LINES` strongest (speed, offset) cells, [k, 2], of a weight matrix [nq, nr]; ties break to the first."""
     q = np.linspace(0, len(query) - 1, min(len(query), VOTE_FRAMES)).astype(int)
     r = np.linspace(0, len(reference) - 1, min(len(reference), VOTE_FRAMES)).astype(int)
@@ -83,15 +89,14 @@ def _votes(weight: Floats, query: NDArray[np.float64], reference: NDArray[np.flo
         low = offsets.min() - VOTE_BIN
         cells = ((offsets - low) / VOTE_BIN + 0.5).astype(np.int64)
         size = int(cells.max()) + 2
-        votes = np.bincount(cells, weights, size)
-        pairs = np.bincount(cells, minlength=size).astype(np.float64)
-        votes[1:-1] += 0.5 * (votes[:-2] + votes[2:])
-        pairs[1:-1] += 0.5 * (pairs[:-2] + pairs[2:])
+        votes = _with_half_of_the_neighbours(np.bincount(cells, weights, size))
+        pairs = _with_half_of_the_neighbours(np.bincount(cells, minlength=size))
         score = votes / np.sqrt(pairs + 4)
         best = np.argsort(-score, kind="stable")[:LINES]
         found.append(np.column_stack([score[best], np.full(len(best), speed), low + best * VOTE_BIN]))
-    cells = np.concatenate(found)
-    return cells[np.argsort(-cells[:, 0], kind="stable")[:LINES], 1:]
+    every = np.concatenate(found)
+    lines: NDArray[np.float64] = every[np.argsort(-every[:, 0], kind="stable")[:LINES], 1:]
+    return lines
 
 
 def propose(query: Clip, reference: Clip, normalised: Floats) -> NDArray[np.float64]:
@@ -103,7 +108,8 @@ def propose(query: Clip, reference: Clip, normalised: Floats) -> NDArray[np.floa
         moving = (query.vectors - query.vectors.mean(0)) @ (reference.vectors - reference.vectors.mean(0)).T
         lines = np.concatenate([by_similarity, _votes(moving, query.times, reference.times)])
     ends = [[1.0, reference.times[0] - query.times[0]], [1.0, reference.times[-1] - query.times[-1]]]
-    return np.unique(np.concatenate([lines, ends]), axis=0)
+    distinct: NDArray[np.float64] = np.unique(np.concatenate([lines, ends]), axis=0)
+    return distinct
 
 
 def align(query: Clip, reference: Clip, background: Floats) -> Alignment:
@@ -164,7 +170,9 @@ def _measure(query: Clip, reference: Clip, cosine: Floats, background: Floats, l
     )
 
     covered = np.sqrt(np.minimum(1.0, count / np.maximum(1.0, np.minimum(nq, spans[keep]))))
-    best = int(np.argmax(covered * (similarity + 0.6 * motion)))
+    outside = (np.maximum(np.maximum(tr[0] - at, at - tr[-1]), 0) * mask).sum(1) / count
+    plain = 0.03 * np.abs(np.log(lines[:, 0])) + 0.02 * outside  # of equals, the line that claims least
+    best = int(np.argmax(covered * (similarity + 0.6 * motion) - plain))
     return _describe(query, reference, lines[best], at[best], inside[best], normalised[best], Measured(
         similarity=float(similarity[best]),
         cosine=float((along[best] * mask[best]).sum() / count[best]),

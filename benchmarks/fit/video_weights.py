@@ -1,0 +1,174 @@
+"""Fit the video ranker's weights: `python -m benchmarks.fit.video_weights --photos DIR --cache DIR`.
+
+References are clips of the footage; queries are attacked copies of a part of them, and attacked copies of clips that no
+reference shows, among them other moments of a reference's own source. All pairs train one logistic regression.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from benchmarks.fit.image_head import micro_ap, read_photos
+from benchmarks.fit.video_attacks import Encoding, attack, encode
+from benchmarks.fit.video_features import Embedder
+from benchmarks.fit.video_footage import ANIMATIONS, Footage, animations, camera_move, halves, static_camera
+from materials.records import Feature
+from model_plugins.recipes.index_file import fetch
+from vector_index.ranking.protocol import Evidence
+from vector_index.ranking.video import FEATURE, VideoAlignment, clip_of
+from vector_index.ranking.video_score import FEATURES, WEIGHTS_FILE, VideoWeights, measurements
+
+
+class Sample(msgspec.Struct):
+    """A clip's feature. `clip`: the number of the clip that it shows, of source `source`; `query`: attacked or not."""
+
+    clip: int
+    source: int
+    query: bool
+    feature: Feature
+
+
+def footage(photos: Path, cache: Path, seed: int) -> list[Footage]:
+    """Everything there is, unsplit."""
+    rng, pictures = np.random.default_rng(seed), read_photos(photos)
+    found = list(animations(fetch(ANIMATIONS, cache)))
+    for number in rng.permutation(len(pictures))[:75]:
+        if number % 3:
+            found.append(camera_move(f"move-{number}", pictures[number], rng))
+        else:
+            found.append(static_camera(f"static-{number}", pictures[number], pictures, rng))
+    return found
+
+
+def make_samples(photos: Path, cache: Path, seed: int, per_clip: int) -> list[Sample]:
+    """References (plain) and queries (attacked). A third of the clips is shown by queries only."""
+    rng, embedder = np.random.default_rng(seed), Embedder()
+    sources = footage(photos, cache, seed)
+    clips = [(number, clip) for number, source in enumerate(sources) for clip in halves(source)]
+    samples = []
+    for index, (number, clip) in enumerate(clips):
+        absent = rng.random() < 0.35
+        if not absent:
+            samples.append(Sample(index, number, False, embedder.data(encode(clip, Encoding()), f"{index}")))
+        for _ in range(per_clip if rng.random() < 0.75 or absent else 0):
+            other = sources[(number + 1 + int(rng.integers(len(sources) - 1))) % len(sources)]
+            copy, encoding = attack(clip, rng, other)
+            if min(copy.at(0.0).shape[:2]) < 32:
+                continue
+            samples.append(Sample(index, number, True, embedder.data(encode(copy, encoding), f"{index}")))
+    return samples
+
+
+def evidence(sample: Sample) -> Evidence:
+    return Evidence(material_id=str(sample.clip), kind="video", features={FEATURE: sample.feature})
+
+
+def assumed_background(references: list[Sample], queries: list[Sample]) -> float:
+    """The cosine that a query frame's best frame of unrelated material has at rank 2 to 8 of them, on average."""
+    found = []
+    for query in queries[::4]:
+        clip = clip_of({FEATURE: query.feature})
+        others = [clip_of({FEATURE: r.feature}) for r in references if r.source != query.source]
+        if clip is not None:
+            peaks = np.array([(clip.vectors @ other.vectors.T).max(1) for other in others if other is not None])
+            found.append((-np.sort(-peaks, axis=0))[1:8].mean())
+    return round(float(np.mean(found)), 4)
+
+
+def pairs(
+    references: list[Sample], queries: list[Sample], weights: VideoWeights
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
+    """Measurements [n, features], truth [n] and the query's source [n] of every pair that aligns at all."""
+    ranker, candidates = VideoAlignment(weights), [evidence(sample) for sample in references]
+    rows, truth, group = [], [], []
+    for query in queries:
+        clip = clip_of({FEATURE: query.feature})
+        if clip is None:
+            continue
+        measured = ranker.measure(clip, candidates)
+        for number, alignment in measured.items():
+            rows.append(measurements(alignment, [other for n, other in measured.items() if n != number]))
+            truth.append(references[number].clip == query.clip)
+            group.append(query.source)
+    return np.array(rows), np.array(truth), np.array(group)
+
+
+def fit(x: NDArray[np.float64], y: NDArray[np.bool_], background: float) -> VideoWeights:
+    """Standardise, then a weakly regularised logistic regression without class weights: its output is a probability."""
+    mean, scale = x.mean(0), np.maximum(x.std(0), 1e-6)
+    model = LogisticRegression(C=0.3, max_iter=5000).fit((x - mean) / scale, y)
+    return VideoWeights(
+        features=FEATURES,
+        mean=tuple(round(float(v), 6) for v in mean),
+        scale=tuple(round(float(v), 6) for v in scale),
+        coefficients=tuple(round(float(v), 6) for v in model.coef_[0]),
+        intercept=round(float(model.intercept_[0]), 6),
+        background=background,
+        training={},
+    )
+
+
+def logits(weights: VideoWeights, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return weights.intercept + (x - np.array(weights.mean)) / np.array(weights.scale) @ np.array(weights.coefficients)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True, help="where the package of animations lies or goes")
+    parser.add_argument("--samples", type=Path, help="cache of the features (msgpack)")
+    parser.add_argument("--per-clip", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=20260702)
+    parser.add_argument("--out", type=Path, default=WEIGHTS_FILE)
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    if options.samples and options.samples.is_file():
+        samples = msgspec.msgpack.decode(options.samples.read_bytes(), type=list[Sample])
+    else:
+        samples = make_samples(options.photos, options.cache, options.seed, options.per_clip)
+        if options.samples:
+            options.samples.write_bytes(msgspec.msgpack.encode(samples))
+    references, queries = [s for s in samples if not s.query], [s for s in samples if s.query]
+    background = assumed_background(references, queries)
+    neutral = VideoWeights(FEATURES, (0.0,) * 12, (1.0,) * 12, (0.0,) * 12, 0.0, background, {})
+    x, y, group = pairs(references, queries, neutral)
+    held = np.zeros(len(y))
+    for fold in range(4):  # by source, so that no clip is judged by weights that saw its place
+        inside = group % 4 == fold
+        held[inside] = logits(fit(x[~inside], y[~inside], background), x[inside])
+    weights = fit(x, y, background)
+    chance = 1 / (1 + np.exp(-held))
+    known = {s.clip for s in references}
+    positives = sum(q.clip in known for q in queries)
+    bins = np.digitize(chance, [0.1, 0.3, 0.5, 0.7, 0.9])
+    training: dict[str, float | int | str | dict[str, float]] = {
+        "references": len(references),
+        "queries": len(queries),
+        "copies": positives,
+        "pairs": len(y),
+        "cross_validated_map": round(micro_ap(held, y) * float(y.sum()) / positives, 4),
+        "precision_at_half": round(float(y[chance >= 0.5].mean()), 4),
+        "recall_at_half": round(float(y[chance >= 0.5].sum()) / positives, 4),
+        "share_of_copies_by_predicted": {
+            str(low): round(float(y[bins == n].mean()), 3)
+            for n, low in enumerate((0.0, 0.1, 0.3, 0.5, 0.7, 0.9))
+            if (bins == n).any()
+        },
+        "seed": options.seed,
+    }
+    options.out.write_bytes(
+        msgspec.json.format(msgspec.json.encode(msgspec.structs.replace(weights, training=training)))
+    )
+    print(json.dumps(training), dict(zip(FEATURES, weights.coefficients, strict=True)))
+
+
+if __name__ == "__main__":
+    main()
