@@ -27,6 +27,10 @@ _REPOST: Final = re.compile(
     r"|^\s*(?:转发微博|轉發微博|转发|轉發|repost)\s*(?=[:,.!~\s/。]|$)[:,.!~/。\s]*",
     re.IGNORECASE,
 )
+# Platforms fold long posts, and copies keep the handle: `...全文`.
+_FOLDED: Final = re.compile(
+    r"\.{2,}\s*(?:展开|展開|阅读|閱讀)?全文\s*$|\.{2,}\s*(?:read|see|show) more\s*$", re.IGNORECASE
+)
 # A mention ends at a space or a sign. Where 20 characters bring neither, name and text are glued: only the sign goes.
 _MENTION: Final = re.compile(r"@[\w-]{1,20}(?![\w-])")
 _TOPIC: Final = re.compile(r"#[^#\n]{1,40}#|#[\w-]{1,40}")
@@ -35,6 +39,7 @@ _NOT_LETTERS: Final = re.compile(r"[\W_]+")
 _DIGITS: Final = r"\d+(?:,\d{3})*(?:\.\d+)?"
 _CHINESE: Final = "[零〇一二两三四五六七八九十百千万亿]{2,}"
 _NUMERAL: Final = re.compile(f"{_DIGITS}|{_CHINESE}")
+_WORD: Final = re.compile("[a-z\u00df-\u024f\u0370-\u03ff\u0400-\u052f]{3,}")
 _DIGIT_OF: Final = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 _UNIT_OF: Final = {"十": 10, "百": 100, "千": 1000}
 _SECTION_OF: Final = {"万": 10**4, "亿": 10**8}
@@ -65,12 +70,17 @@ def numbers(text: str) -> list[str]:
     return found
 
 
+def alphabetic_words(text: str) -> list[str]:
+    """Words of three or more Latin, Greek or Cyrillic letters in order, case-folded; no links, mentions, topics."""
+    return _WORD.findall(_TOPIC.sub(" ", _message(text)).casefold())
+
+
 def _message(text: str) -> str:
     """What its author wrote, NFKC: without what platforms and reposters put around it."""
     text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
     if "/" in text or "w" in text:
         text = _LINK.sub(" ", text)
-    text = _REPOST.sub(" ", text)
+    text = _FOLDED.sub(" ", _REPOST.sub(" ", text))
     if "@" in text:
         text = _MENTION.sub(" ", text)
     if "[" in text:

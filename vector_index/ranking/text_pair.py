@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from functools import cache
 from importlib.resources import files
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materials.ngrams import grams, mix, rarity
-from materials.text import normalise, numbers
+from materials.text import alphabetic_words, normalise, numbers
 
 FEATURES: Final = (
     "cosine",
@@ -26,13 +27,14 @@ FEATURES: Final = (
     "conflicting_share",
     "shared_numbers",
     "conflicting_names",
+    "conflicting_words",
     "replaced_runs",
     "length_ratio",
     "shorter_length",
     "cosine_under_conflict",
 )
 _LONGEST_LENGTH: Final = 60
-_DIGITS_OR_POINT: Final = str.maketrans("", "", ".")
+_DIGIT_RUN: Final = re.compile(r"\d+")
 
 
 class TextProfile(msgspec.Struct, frozen=True):
@@ -40,6 +42,7 @@ class TextProfile(msgspec.Struct, frozen=True):
 
     `keys`: uint64 (n,), its distinct grams, ascending; `rare`: float32 (n,), their idf; `weights`: float64 (n,), unit
     norm, sublinear tf x idf; `pairs`: uint64 (len(normal) - 1,), the 2-gram at each place; `digits`: by character.
+    `numbers` as the raw text separates them, `digit_runs` as the normal form does; `names`: known names and claims.
     """
 
     normal: str
@@ -49,7 +52,9 @@ class TextProfile(msgspec.Struct, frozen=True):
     pairs: NDArray[np.uint64]
     digits: NDArray[np.bool_]
     numbers: tuple[str, ...]
+    digit_runs: tuple[str, ...]
     names: frozenset[int]
+    words: frozenset[str]
 
     @classmethod
     def of(cls, text: str) -> TextProfile:
@@ -59,31 +64,32 @@ class TextProfile(msgspec.Struct, frozen=True):
         rare = rarity(mix(found.keys))
         weights = (1.0 + np.log(found.counts)) * rare
         points = np.frombuffer(normal.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.uint64)
+        tokens = _names()
         return cls(
             normal=normal,
             keys=found.keys,
             rare=rare,
-            weights=weights / max(float(np.linalg.norm(weights)), 1e-12),
+            weights=weights / max(math.sqrt(float(weights @ weights)), 1e-12),
             pairs=points[:-1] | (points[1:] << np.uint64(21)),
             digits=(points >= 48) & (points <= 57),
-            numbers=tuple(number.translate(_DIGITS_OR_POINT).lstrip("0") or "0" for number in numbers(text)),
-            names=frozenset(found.keys[np.isin(found.keys, _name_keys())].tolist()),
+            numbers=tuple(number.replace(".", "").lstrip("0") or "0" for number in numbers(text)),
+            digit_runs=tuple(run.lstrip("0") or "0" for run in _DIGIT_RUN.findall(normal)),
+            names=frozenset(tokens[key] for key in tokens.keys() & set(found.keys.tolist())),
+            words=frozenset(alphabetic_words(text)),
         )
 
 
 def pair_features(one: TextProfile, other: TextProfile) -> NDArray[np.float64]:
-    """float64 (13,), in the order of `FEATURES`; the same for (a, b) and (b, a).
+    """float64 (14,), in the order of `FEATURES`; the same for (a, b) and (b, a).
 
     Both texts must have at least one gram (two normalised characters).
     """
-    _, at_one, at_other = np.intersect1d(one.keys, other.keys, assume_unique=True, return_indices=True)
-    cosine = float(one.weights[at_one] @ other.weights[at_other])
-    shared = float(np.square(one.rare[at_one]).sum())
+    common_to, places = _found(one.keys, other.keys)
+    cosine = float(one.weights[common_to] @ other.weights[places[common_to]])
+    shared = float(np.square(one.rare[common_to]).sum())
     in_one = shared / float(np.square(one.rare).sum())
     in_other = shared / float(np.square(other.rare).sum())
-    only_one, only_other, common = _number_differences(one.numbers, other.numbers)
-    conflicts = min(only_one, only_other)
-    fewer = max(1, min(len(one.numbers), len(other.numbers)))
+    conflicts, common = _conflicting_numbers(one, other)
     names = min(len(one.names - other.names), len(other.names - one.names))
     lengths = sorted((len(one.normal), len(other.normal)))
     return np.array(
@@ -94,10 +100,11 @@ def pair_features(one: TextProfile, other: TextProfile) -> NDArray[np.float64]:
             (1.0 - in_one) * (1.0 - in_other),
             min(conflicts, 4),
             float(conflicts > 0),
-            min(conflicts / fewer, 1.0),
+            conflicts / max(conflicts + common, 1),
             min(common, 4),
             min(names, 2),
-            min(_replaced_runs(one, other), _replaced_runs(other, one), 4),
+            min(_replaced_words(one, other), 3),
+            min(_replaced_runs(one, other), 4),
             math.log(lengths[0] / lengths[1]),
             min(lengths[0], _LONGEST_LENGTH) / _LONGEST_LENGTH,
             cosine * float(conflicts > 0),
@@ -105,36 +112,82 @@ def pair_features(one: TextProfile, other: TextProfile) -> NDArray[np.float64]:
     )
 
 
-def _number_differences(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[int, int, int]:
-    """(numbers only in one, only in the other, in both). Signs that come and go are no difference: 3.8, 38, 3 8."""
-    left, right = Counter(one), Counter(other)
-    only_left, only_right = left - right, right - left
-    common = (left & right).total()
-    if only_left and only_right:
-        digits = ["".join(n for n in given if n in only) for given, only in ((one, only_left), (other, only_right))]
-        if digits[0] == digits[1]:
-            return 0, 0, common + 1
-    return only_left.total(), only_right.total(), common
+def _found(keys: NDArray[np.uint64], known: NDArray[np.uint64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """(which keys are among the known, where); `known` ascending and not empty. Ten times as fast as `np.isin`."""
+    places = np.minimum(np.searchsorted(known, keys), known.size - 1)
+    return known[places] == keys, places
+
+
+def _conflicting_numbers(one: TextProfile, other: TextProfile) -> tuple[int, int]:
+    """(numbers of one that the other contradicts, numbers in both).
+
+    A number that only one text has contradicts nothing: it may have been cut off, or added. Separators come and go
+    (3.8, 3 8, 1[heart]36), which the normal form forgives; numbers of topics and remarks run into others there, which
+    the raw text keeps apart: a conflict is one that both readings see.
+    """
+    readings = []
+    for mine, theirs in ((one.numbers, other.numbers), (one.digit_runs, other.digit_runs)):
+        left, right = Counter(mine), Counter(theirs)
+        readings.append((left - right, right - left, (left & right).total()))
+    conflicts = min(min(mine.total(), theirs.total()) for mine, theirs, _ in readings)
+    mine, theirs, _ = readings[1]
+    if conflicts and (_cut_through(one, mine, theirs) or _cut_through(other, theirs, mine)):
+        conflicts -= 1
+    return conflicts, max(common for _, _, common in readings)
+
+
+def _cut_through(text: TextProfile, mine: Counter[str], theirs: Counter[str]) -> bool:
+    """Whether the text begins or ends inside one of the other's numbers: what is left of it contradicts nothing."""
+    if text.digits[-1] and text.digit_runs[-1] in mine and any(n.startswith(text.digit_runs[-1]) for n in theirs):
+        return True
+    return bool(text.digits[0]) and text.digit_runs[0] in mine and any(n.endswith(text.digit_runs[0]) for n in theirs)
+
+
+def _replaced_words(one: TextProfile, other: TextProfile) -> int:
+    """Alphabetic words on both sides that the other text lacks altogether; typing errors of each other do not count."""
+    mine = [word for word in one.words - other.words if word not in other.normal]
+    theirs = [word for word in other.words - one.words if word not in one.normal] if mine else []
+    return min(_unlike(mine, theirs), _unlike(theirs, mine)) if theirs else 0
+
+
+def _unlike(words: list[str], others: list[str]) -> int:
+    known = {word[i : i + 2] for word in others for i in range(len(word) - 1)}
+    return sum(2 * sum(word[i : i + 2] in known for i in range(len(word) - 1)) < len(word) - 1 for word in words)
 
 
 def _replaced_runs(one: TextProfile, other: TextProfile) -> int:
-    """Runs of two or more characters inside `one`, not digits, that no 2-gram of `other` covers: other words there."""
+    """Places on both sides with other words in them: runs inside a text that the other one has nothing of.
+
+    A run has two or more characters that no 2-gram of the other text covers, digits aside. Those at either end were
+    added or cut; those made of the other's uncovered characters were swapped.
+    """
+    mine, theirs = _uncovered(one, other), _uncovered(other, one)
+    return min(_strange(mine, "".join(theirs)), _strange(theirs, "".join(mine)))
+
+
+def _strange(runs: list[str], others: str) -> int:
+    return sum(len(run) >= 2 and 2 * sum(sign in others for sign in run) < len(run) for run in runs)
+
+
+def _uncovered(one: TextProfile, other: TextProfile) -> list[str]:
+    """Runs inside `one.normal`, not digits, that no 2-gram of `other` covers."""
     if len(one.pairs) < 3:
-        return 0
-    known = np.isin(one.pairs, other.pairs)
+        return []
+    known, _ = _found(one.pairs, other.keys)
     covered = one.digits.copy()
     covered[:-1] |= known
     covered[1:] |= known
-    gaps = np.flatnonzero(np.diff(covered.astype(np.int8)))
-    # A gap at either end is an addition or a cut, not a replacement.
-    first = 0 if covered[0] else 1
-    starts, ends = gaps[first::2], gaps[first + 1 :: 2]
-    return int(np.count_nonzero(ends - starts[: len(ends)] >= 2))
+    edges = np.flatnonzero(covered[1:] != covered[:-1]) + 1
+    inner = (edges if covered[0] else edges[1:]).tolist()
+    return [one.normal[start:end] for start, end in zip(inner[::2], inner[1::2], strict=False)]
 
 
 @cache
-def _name_keys() -> NDArray[np.uint64]:
-    """The grams that stand for names: the whole name up to three characters, its first three beyond."""
-    names = json.loads(files("vector_index").joinpath("ranking", "data", "text_names.json").read_text("utf-8"))
-    known = {name[:3] for name in names["places"] + names["weekdays"]}
-    return np.unique(np.concatenate([grams(name).keys[-1:] for name in sorted(known)]))
+def _names() -> dict[int, int]:
+    """What known grams stand for.
+
+    A name is known by itself up to three characters, by its first three beyond. Words of one claim stand for one thing.
+    """
+    stored = json.loads(files("vector_index").joinpath("ranking", "data", "text_names.json").read_text("utf-8"))
+    claims = [[name] for name in stored["places"] + stored["weekdays"]] + stored["opposites"]
+    return {int(grams(name[:3]).keys[-1]): token for token, claim in enumerate(claims) for name in claim}

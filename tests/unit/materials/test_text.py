@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from materials.text import normalise, numbers
+from materials.text import alphabetic_words, normalise, numbers
 
 PLAIN = "今天的电影很好看大家都去"
 
@@ -25,6 +25,8 @@ PLAIN = "今天的电影很好看大家都去"
         "今天的电影很好看大家都去 https://weibo.com/1/2#c www.example.com/x",
         " 今 天\n的 电·影 很 好 看 大 家 都 去 ",
         "今天的电影很好看【大家都去】t.cn/A6abc",
+        "今天的电影很好看，大家都去……全文",
+        "今天的电影很好看，大家都去...展开全文 ",
     ],
 )
 def test_the_message_survives_its_wrapping(raw: str) -> None:
@@ -73,6 +75,12 @@ def test_normalising_again_changes_nothing(raw: str) -> None:
 )
 def test_numbers(raw: str, expected: list[str]) -> None:
     assert numbers(raw) == expected
+
+
+def test_alphabetic_words() -> None:
+    assert alphabetic_words("The Café's 3rd ОПЕРА，在ok的café @someone #tag http://t.cn/abc") == [
+        "the", "café", "опера", "café",
+    ]  # fmt: skip
 
 
 @given(st.text(alphabet="零〇一二三两十百千万亿1,.@# "))

@@ -78,6 +78,12 @@ def test_a_number_more_is_no_conflict_but_another_number_is() -> None:
         ("共5人", "共6人", 1),
         ("共5人共5人", "共5人共7人", 1),
         ("共5人6人", "共7人8人", 2),
+        ("电话1365912", "电话1[心]3659 12", 0),  # decoration inside
+        ("收于137.85点", "收于137～85点", 0),  # another decimal sign
+        ("#今日33#共5人到", "共5人到", 0),  # a topic's number, glued to it in the normal form
+        ("月薪4685元", "月薪468…", 0),  # cut inside
+        ("现金8052元", "…052元", 0),
+        ("月薪4685元起", "月薪468元起", 1),
     ],
 )
 def test_conflicting_numbers(one: str, other: str, conflicts: int) -> None:
@@ -92,12 +98,44 @@ def test_conflicting_numbers(one: str, other: str, conflicts: int) -> None:
         ("今天张三在公园散步", "今天在公园散步", 0),
         ("今天张三在公园散步", "今天张五在公园散步", 0),  # one character: a typing error
         ("张三在公园散步", "李四在公园散步", 0),  # at the end: a cut
+        ("他根据淮北的实际需要", "他根淮据北的实际需要", 0),  # swapped
         ("今天35在公园散步", "今天68在公园散步", 0),  # digits are counted as numbers
     ],
 )
 def test_replaced_runs(one: str, other: str, runs: int) -> None:
     features = dict(zip(FEATURES, pair_features(TextProfile.of(one), TextProfile.of(other)).tolist(), strict=True))
     assert features["replaced_runs"] == runs
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "words"),
+    [
+        ("open at the Lakeside store today", "open at the Oakdale store today", 1),
+        ("open at the Lakeside store today", "open at the Lakseide store today", 0),  # a typing error
+        ("open at the Lakeside store today", "open at the Lake side store today", 0),
+        ("open at the Lakeside store today", "open at the store today", 0),
+        ("open at the Lakeside store today", "OPEN at the LAKESIDE store", 0),
+    ],
+)
+def test_conflicting_words(one: str, other: str, words: int) -> None:
+    features = dict(zip(FEATURES, pair_features(TextProfile.of(one), TextProfile.of(other)).tolist(), strict=True))
+    assert features["conflicting_words"] == words
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "names"),
+    [
+        ("青岛到昆明的车", "北京到昆明的车", 1),
+        ("青岛到昆明的车", "到昆明的车", 0),
+        ("石家庄的书店", "哈尔滨的书店", 1),
+        ("股价周一上涨", "股价周一下跌", 1),
+        ("股价周一上涨", "股价周一上升", 0),  # the same claim
+        ("股价周一上涨", "股价周五下跌", 2),
+    ],
+)
+def test_conflicting_names(one: str, other: str, names: int) -> None:
+    features = dict(zip(FEATURES, pair_features(TextProfile.of(one), TextProfile.of(other)).tolist(), strict=True))
+    assert features["conflicting_names"] == names
 
 
 def test_equal_texts_have_the_extreme_features() -> None:
