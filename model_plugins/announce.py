@@ -104,7 +104,7 @@ def main(arguments: Sequence[str]) -> int:
         signal.signal(number, lambda *_: stop.set())
     host, port = options.triton_grpc
     probe = ServerProbe(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-    announcer = Announcer(options.zookeeper, timeout=options.session_timeout).start()
+    announcer = Announcer(options.zookeeper, timeout=options.session_timeout)
     try:
         announce(probe, announcer, options, stop)
     finally:

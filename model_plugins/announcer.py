@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 class Announcer:
-    """Announces a set of instances; `announce` replaces the whole set, and an empty one withdraws all.
+    """Connects in the background and announces a set of instances; `announce` replaces the whole set.
 
     After a session has expired every instance is announced again. A node of ours that an older session owns is a
     zombie (it will vanish with that session): it is replaced.
@@ -31,11 +31,7 @@ class Announcer:
         self._wanted: dict[str, bytes] = {}
         self._standing: dict[str, bytes] = {}
         self._session = ZooKeeperSession(hosts, self._reconcile, timeout=timeout, period=2.0, name="announcer")
-
-    def start(self) -> Announcer:
-        """Connect in the background."""
         self._session.start()
-        return self
 
     @property
     def connected(self) -> bool:

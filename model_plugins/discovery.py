@@ -25,7 +25,7 @@ _FULL_READ_EVERY = 30.0
 
 
 class EndpointDirectory:
-    """Who serves which model. `endpoints` is a dictionary look-up; one thread keeps it current.
+    """Who serves which model. `endpoints` is a dictionary look-up; one thread keeps it current, from construction on.
 
     While ZooKeeper is away the lists stay as they are. After its return nothing is taken off them for `grace`
     seconds: servers whose session expired meanwhile need that long to announce themselves again, and a client can
@@ -62,11 +62,7 @@ class EndpointDirectory:
         self._session = ZooKeeperSession(
             hosts, self._reconcile, on_state=self._on_state, timeout=timeout, name="endpoint-directory"
         )
-
-    def start(self) -> EndpointDirectory:
-        """Connect in the background."""
         self._session.start()
-        return self
 
     def close(self) -> None:
         """Stop watching; the lists stay readable."""
