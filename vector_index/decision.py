@@ -45,6 +45,7 @@ class BatchDecision:
         self._infos: dict[str, dict[int, RowInfo]] = {}
         self._histories: dict[str, list[Decided]] = {}
         self._numbers: dict[Key, int] = {}
+        self._problems: dict[Key, str] = {}
         self._recall = BatchRecall(spaces, [], RECALL_K)
         self.removed: list[int] = []
         self.added: dict[int, Features] = {}
@@ -66,8 +67,11 @@ class BatchDecision:
     def _search(self, items: Sequence[AssignItem]) -> None:
         features: list[Features] = []
         for item in items:
-            opened = new_spaces(item, self._known) if not item_problem(item, self._known) else {}
-            if item_problem(item, {**self._known, **opened}):
+            problem = item_problem(item, self._known)
+            opened = {} if problem else new_spaces(item, self._known)
+            problem = problem or (item_problem(item, {**self._known, **opened}) if opened else "")
+            if problem:
+                self._problems[_key(item)] = problem
                 continue
             self._known.update(opened)
             self.opened.update(opened)
@@ -151,11 +155,9 @@ class BatchDecision:
             self._recall.place(number, row)
         if joined is not None:
             content_id = joined.content_id
-            self._log.clusters.join(content_id, item.policy, row)
+            self._log.join(content_id, item.policy, row)
         else:
-            content_id = self._log.clusters.found(
-                item.policy, item.kind, item.material_id, item.revision, row, self._clock()
-            )
+            content_id = self._log.found(item, row, self._clock())
         if media:
             self._log.clusters.set_media(row, item.policy, media)
         self._note(item, row, content_id)
@@ -271,8 +273,8 @@ class BatchDecision:
         return None
 
     def _unusable(self, item: AssignItem) -> Assignment | None:
-        problem = item_problem(item, self._known)
-        return self._rejected(item, problem) if problem else None
+        problem = self._problems.get(_key(item), "")
+        return self._rejected(item, problem) if problem and _key(item) not in self._numbers else None
 
     def _conflict(self, item: AssignItem) -> Assignment:
         return self._rejected(

@@ -152,7 +152,7 @@ class Engine:
             Permanent: unknown, the same already, or of another policy or kind.
         """
         with self._lock, self._log.transaction():
-            self._log.clusters.redirect(content_id, to)
+            self._log.redirect(content_id, to)
 
     # --- reads ---
 

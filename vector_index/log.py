@@ -16,6 +16,9 @@ from vector_index.evidence_cache import EvidenceCache, StoredEvidence
 from vector_index.log_clusters import ClusterTables
 from vector_index.log_schema import connect
 
+INFOS_KEPT = 200_000
+"""Rows by policy whose place is kept in memory (about 400 bytes each)."""
+
 
 class Decided(msgspec.Struct, frozen=True):
     """One earlier decision about a material id."""
@@ -67,6 +70,7 @@ class Log:
         self._path = path
         self.clusters = ClusterTables(self._db)
         self._cache = EvidenceCache()
+        self._infos: dict[str, dict[int, RowInfo]] = {}
         self._encoder = msgspec.msgpack.Encoder()
         self._evidence_decoder = msgspec.msgpack.Decoder(StoredEvidence)
         self._assignment_decoder = msgspec.msgpack.Decoder(Assignment)
@@ -101,6 +105,7 @@ class Log:
                 self.sequence -= 1
                 self._last_row = last_row
                 self._cache.clear()
+                self._infos.clear()
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
@@ -150,6 +155,7 @@ class Log:
         """The version is replaced or deleted: its evidence is erased, it leaves its clusters."""
         self._db.execute("UPDATE materials SET live=0, evidence=NULL, sequence=? WHERE row=?", (self.sequence, row))
         self.clusters.leave_all(row)
+        self._changed(row)
         self._cache.drop(row)
 
     def live(self, material_id: str) -> Live | None:
@@ -164,15 +170,45 @@ class Log:
         return self._db.execute(query, (parent,)).fetchall()
 
     def infos(self, rows: Iterable[int], policy: str) -> dict[int, RowInfo]:
-        """Live rows only."""
-        found = self._db.execute(
+        """Of those rows that live. What was read is kept until the row changes."""
+        cached = self._infos.setdefault(policy, {})
+        wanted = list(rows)
+        missing = [row for row in wanted if row not in cached]
+        if missing:
+            if len(cached) + len(missing) > INFOS_KEPT:
+                cached.clear()
+                missing = wanted
+            cached.update((row, RowInfo(*info)) for row, *info in self._read_infos(missing, policy))
+        return {row: cached[row] for row in wanted if row in cached}
+
+    def _read_infos(self, rows: list[int], policy: str) -> sqlite3.Cursor:
+        return self._db.execute(
             "SELECT m.row, m.material_id, m.kind, coalesce(c.content_id, ''), coalesce(c.content_id,"
             " (SELECT min(content_id) FROM members a WHERE a.row=m.row), '') FROM materials m"
             " LEFT JOIN members c ON c.row=m.row AND c.policy=?"
             " WHERE m.live AND m.row IN (SELECT value FROM json_each(?))",
-            (policy, json.dumps(list(rows))),
+            (policy, json.dumps(rows)),
         )
-        return {row: RowInfo(*info) for row, *info in found}
+
+    def _changed(self, row: int) -> None:
+        """The row's place changed: read it again next time."""
+        for cached in self._infos.values():
+            cached.pop(row, None)
+
+    def join(self, content_id: str, policy: str, row: int) -> None:
+        """Make a row a member of a cluster."""
+        self.clusters.join(content_id, policy, row)
+        self._changed(row)
+
+    def found(self, item: AssignItem, row: int, created: float) -> str:
+        """A new content ID with this row as its centre."""
+        self._changed(row)
+        return self.clusters.found(item.policy, item.kind, item.material_id, item.revision, row, created)
+
+    def redirect(self, content_id: str, to: str) -> None:
+        """Merge one content ID into another; see `ClusterTables.redirect`."""
+        self.clusters.redirect(content_id, to)
+        self._infos.clear()
 
     def evidence(self, row: int) -> StoredEvidence:
         """What is known of a live row.

@@ -28,7 +28,7 @@ class ClusterTables:
                 (content_id, policy, kind, material_id, revision, ordinal, row, created),
             )
             if cursor.rowcount:
-                self.join(content_id, policy, row)
+                self._db.execute("INSERT INTO members VALUES (?, ?, ?)", (row, policy, content_id))
                 return content_id
         raise Permanent(f"no free content ID for {material_id!r} revision {revision}")
 

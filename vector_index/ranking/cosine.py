@@ -6,20 +6,23 @@ from collections.abc import Sequence
 from math import exp
 
 import numpy as np
+from numpy.typing import NDArray
 
 from materials.records import Candidate, Feature
 from vector_index.ranking.protocol import Evidence, Recall
 
 VECTOR = "vector"
 TIMED = "timed-vectors"
+NOTHING = -2.0
+"""Below every cosine: no embedding in common."""
 
 
-def cosine_of(query: Feature, candidate: Feature) -> float:
-    """Cosine of two `vector` features, or for `timed-vectors` the mean of each query frame's best; unit vectors."""
-    q, c = query.array(), candidate.array()
+def cosines(query: Feature, candidates: Sequence[Feature]) -> NDArray[np.float32]:
+    """Cosine [n] with `vector` features, or for `timed-vectors` the mean of each query frame's best; unit vectors."""
     if query.schema == VECTOR:
-        return float(q @ c)
-    return float((q[:, 1:] @ c[:, 1:].T).max(axis=1).mean())
+        return np.asarray(np.stack([candidate.array() for candidate in candidates]) @ query.array(), np.float32)
+    frames = query.array()[:, 1:]
+    return np.array([(frames @ c.array()[:, 1:].T).max(axis=1).mean() for c in candidates], np.float32)
 
 
 class CosineRanker:
@@ -38,18 +41,26 @@ class CosineRanker:
 
     def rank(self, query: Evidence, candidates: Sequence[Evidence], recall: Recall) -> list[Candidate]:  # noqa: ARG002
         """One candidate each; nothing in common scores 0."""
-        return [self._compare(query, candidate) for candidate in candidates]
+        best = np.full(len(candidates), NOTHING, np.float32)
+        for key, feature in query.features.items():
+            if feature.schema not in (VECTOR, TIMED) or not feature.data:
+                continue
+            at = [
+                i
+                for i, other in enumerate(candidates)
+                if key in other.features and _comparable(feature, other.features[key])
+            ]
+            if at:
+                best[at] = np.maximum(best[at], cosines(feature, [candidates[i].features[key] for i in at]))
+        return [self._judge(other, cosine) for other, cosine in zip(candidates, best.tolist(), strict=True)]
 
-    def _compare(self, query: Evidence, candidate: Evidence) -> Candidate:
-        cosines = [
-            cosine_of(feature, candidate.features[key])
-            for key, feature in query.features.items()
-            if feature.schema in (VECTOR, TIMED)
-            and key in candidate.features
-            and 0 not in (*feature.shape, *candidate.features[key].shape)
-        ]
-        if not cosines:
+    def _judge(self, candidate: Evidence, cosine: float) -> Candidate:
+        if cosine == NOTHING:
             return Candidate(material_id=candidate.material_id, score=0.0, ranker=self.name)
-        best = float(np.clip(max(cosines), -1.0, 1.0))
-        score = 1.0 / (1.0 + exp(-(best - self._middle) * self._slope))
-        return Candidate(material_id=candidate.material_id, score=score, recall_score=best, ranker=self.name)
+        cosine = max(-1.0, min(1.0, cosine))
+        score = 1.0 / (1.0 + exp(-(cosine - self._middle) * self._slope))
+        return Candidate(material_id=candidate.material_id, score=score, recall_score=cosine, ranker=self.name)
+
+
+def _comparable(one: Feature, other: Feature) -> bool:
+    return one.schema == other.schema and one.shape[-1] == other.shape[-1] and bool(other.data)
