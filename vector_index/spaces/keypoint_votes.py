@@ -105,6 +105,11 @@ class KeypointVotes:
     def __len__(self) -> int:
         return len(self._slots)
 
+    @property
+    def descriptors(self) -> int:
+        """Descriptors in the inverted file, those of dead slots included."""
+        return int(self._index.ntotal)
+
     def add(self, rows: Sequence[int], features: Sequence[Feature]) -> None:
         """Make pictures searchable. A row that is here already is replaced."""
         self.remove(rows)
