@@ -92,7 +92,7 @@ def _checked_host_port(part: str, address: str) -> str:
 def _checked_quorum(connect: str) -> str:
     servers = connect.partition("/")[0]
     for server in servers.split(",") if connect else ():
-        _checked_host_port("zookeeper", server or connect)
+        _checked_host_port("zookeeper", server or ",")
     return connect
 
 

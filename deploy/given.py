@@ -12,7 +12,7 @@ from kazoo.handlers.threading import KazooTimeoutError
 
 from deploy.addresses import ENVIRONMENT, GivenAddresses
 from deploy.parts.catalogue import given_parts
-from deploy.parts.index import check_channel
+from deploy.parts.index import check_channel, check_index
 from materials.errors import UsageError
 
 SECONDS = 4.0
@@ -36,7 +36,7 @@ def _redis(address: str) -> None:
 
 
 def _index(address: str) -> None:
-    check_channel(address, SECONDS)
+    check_index(address, SECONDS)
 
 
 def _triton(address: str) -> None:
@@ -60,7 +60,9 @@ def reason_unreachable(part: str, address: str) -> str:
         CHECKS[part](address)
     except (grpc.FutureTimeoutError, KazooTimeoutError):
         return f"no answer within {SECONDS:g} s"
-    except (OSError, redis.RedisError, grpc.RpcError, tritonclient.grpc.InferenceServerException) as error:
+    except grpc.RpcError as error:
+        return f"it answers {error.code().name}" if isinstance(error, grpc.Call) else str(error)
+    except (OSError, redis.RedisError, tritonclient.grpc.InferenceServerException) as error:
         return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
     return ""
 

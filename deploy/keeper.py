@@ -106,6 +106,7 @@ class Keeper(threading.Thread):
                 and self.record.command == fingerprint(self.part.launch(self._site))
             ):
                 log.info("part_taken_over", part=self.part.name, pid=process.pid)
+                self.record.address = self.part.address(self._site)
                 self._set("starting", "")
                 return process
         except Exception as error:  # it cannot be started as things are: `_start` says so
@@ -148,6 +149,8 @@ class Keeper(threading.Thread):
                 return ""
             if self._clock() > deadline:
                 return f"not healthy after {self.part.start_seconds:g} s: {reason}"
+            if reason != self.record.detail:
+                self._set("starting", reason)
             self.stopping.wait(POLL_SECONDS)
         return ""
 

@@ -31,7 +31,7 @@ from materials.errors import SosieError, UsageError
 
 POLL_SECONDS = 0.05
 STOP_SECONDS = 60.0
-HOPELESS_FAILURES = 5
+HOPELESS_FAILURES = 3
 Say = Callable[[str], None]
 
 
@@ -69,7 +69,7 @@ def up(
         require_reachable(given)
         parts = parts_to_start(given)
         _prepare(parts, say)
-        _refuse_taken_ports(running, fixed, parts)
+        refuse_taken_ports(running, fixed, parts)
         if not parts:
             down_locked(state)
             record = StackRecord(given=given, ready=True)
@@ -187,7 +187,12 @@ def _refuse_other_request(state: Path, running: StackRecord, given: GivenAddress
             raise UsageError(f"{name} runs already, at {record.address} and not on port {wanted}", remedy)
 
 
-def _refuse_taken_ports(old: StackRecord, fixed: FixedPorts, parts: list[Part]) -> None:
+def refuse_taken_ports(old: StackRecord, fixed: FixedPorts, parts: list[Part]) -> None:
+    """Check the ports that a person asked for, before anything is started.
+
+    Raises:
+        UsageError: one is taken, and not by the part itself.
+    """
     for part in parts:
         wanted, record = getattr(fixed, part.name, 0), old.parts.get(part.name)
         ours = record is not None and alive(record.process) and wanted in record.ports.values()

@@ -122,7 +122,6 @@ class Supervisor:
             record.parts[part.name] = PartRecord(
                 name=part.name,
                 state="starting",
-                address=before.address if before.ports else "",
                 ports={role: port for role, port in before.ports.items() if role in part.roles},
                 process=None if moved else before.process,
                 command=before.command,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import grpc
 
 from deploy.java import clean_environment
 from deploy.parts.part import Launch, Part, Site
+from vector_index.proto import index_pb2, index_pb2_grpc
 
 NAME = "index"
+CHANNEL = [("grpc.use_local_subchannel_pool", 1)]
+"""A connection of our own: a shared one would still be in its back-off after a restart."""
 
 
 def launch(site: Site) -> Launch:
@@ -21,8 +25,21 @@ def launch(site: Site) -> Launch:
 
 
 def check(site: Site) -> None:
-    """The channel is ready: the service listens only once its log is read."""
-    check_channel(site.local(NAME, "grpc"), 3)
+    """It listens only once its log is read, and then answers `Stats`."""
+    check_index(site.local(NAME, "grpc"), 3)
+
+
+def check_index(address: str, seconds: float) -> None:
+    """Ask an index service how it is.
+
+    Raises:
+        grpc.FutureTimeoutError: nobody answered in time.
+        grpc.RpcError: whoever answered is no index service, or not well.
+    """
+    with grpc.insecure_channel(address, options=CHANNEL) as channel:
+        grpc.channel_ready_future(channel).result(timeout=seconds)
+        stub: Any = index_pb2_grpc.VectorIndexStub(channel)  # type: ignore[no-untyped-call]
+        stub.Stats(index_pb2.StatsRequest(), timeout=seconds)
 
 
 def check_channel(address: str, seconds: float) -> None:
@@ -31,8 +48,8 @@ def check_channel(address: str, seconds: float) -> None:
     Raises:
         grpc.FutureTimeoutError: none answered in time.
     """
-    with grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+    with grpc.insecure_channel(address, options=CHANNEL) as channel:
         grpc.channel_ready_future(channel).result(timeout=seconds)
 
 
-PART = Part(NAME, ("grpc",), launch, check, lambda site: site.local(NAME, "grpc"), start_seconds=300, stop_seconds=20)
+PART = Part(NAME, ("grpc",), launch, check, lambda site: site.local(NAME, "grpc"), start_seconds=300, stop_seconds=30)

@@ -26,13 +26,13 @@ def launch(site: Site) -> Launch:
 
 
 def _triton(site: Site, environment: ModelEnvironment) -> Launch:
-    backends = site.state / "run" / "backends"
-    link_backends(backends, environment)
+    link_backends(site.state / "run" / "backends", environment)
     program = environment.site_packages / "pytriton" / "tritonserver" / "bin" / "tritonserver"
     argv = [
         str(program),
-        f"--model-repository={site.state / 'model_repository'}",
-        f"--backend-directory={backends}",
+        # Relative: Triton starts each model through a shell and quotes nothing, so a folder's name must not matter.
+        "--model-repository=../model_repository",
+        "--backend-directory=./backends",
         "--model-control-mode=explicit",
         "--load-model=*",
         "--exit-timeout-secs=5",
