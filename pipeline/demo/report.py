@@ -91,7 +91,8 @@ def _group(run: Run, preview: Preview, content_id: str, members: Sequence[Outcom
     else:
         expected = sum(cluster in clusters for cluster in run.truth.values())
         complete = len(members) == expected
-        verdict = f'<span class="verdict good">✓ {"complete" if complete else f"{len(members)} of {expected}"}</span>'
+        told = '<span class="verdict good">✓ complete</span>'
+        verdict = told if complete else f'<span class="verdict warn">{len(members)} of {expected}</span>'
     wide = " wide" if members[0].kind != "image" else ""
     figures = "".join(_member(run.materials.get(m.material_id), m, preview) for m in members)
     return (
@@ -104,9 +105,10 @@ def _member(material: Material | None, result: Outcome, preview: Preview) -> str
     shown = ""
     if material is not None:
         shown += f"<blockquote>{text(material.text)}</blockquote>" if material.text else ""
-        for pictures in preview(material):
-            images = "".join(picture(uri, result.material_id) for uri in pictures)
-            frames = " frames" if len(pictures) > 1 else ""
+        pictures = [uri for medium in preview(material) for uri in medium]
+        images = "".join(picture(uri, result.material_id) for uri in pictures)
+        if material.media:
+            frames = " frames" if len(pictures) > 2 else ""
             shown += f'<div class="pictures{frames}">{images or text("(no preview)")}</div>'
     return f"<figure>{shown}<figcaption>{_evidence(result)}</figcaption></figure>"
 
@@ -114,7 +116,7 @@ def _member(material: Material | None, result: Outcome, preview: Preview) -> str
 def _evidence(result: Outcome) -> str:
     name = f"<b>{text(result.material_id)}</b>"
     if result.matched is None:
-        return f'{name}<br><span class="soft">first of its kind</span>'
+        return f'{name}<br><span class="soft">first seen</span>'
     score = _share(result.matched.get("score"))
     ranker, relation = result.matched.get("ranker", ""), result.matched.get("relation", "")
     with_whom = f"{relation} as {result.matched.get('material_id', '?')}" if relation == "same" else relation

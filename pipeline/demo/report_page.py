@@ -27,7 +27,7 @@ nav{display:flex;flex-wrap:wrap;gap:6px 18px;margin:12px 0}a{color:var(--accent)
 .group>header{display:flex;flex-wrap:wrap;gap:2px 10px;align-items:baseline;margin-bottom:10px}
 code{font:.8rem ui-monospace,SFMono-Regular,Menlo,monospace;overflow-wrap:anywhere}
 .verdict{margin-left:auto;font-size:.8rem}.good{color:var(--good)}.warn{color:var(--warn)}
-.members{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,150px),1fr));gap:12px}
+.members{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,100px),1fr));gap:12px 10px}
 .members.wide{grid-template-columns:1fr}
 figure{margin:0;min-width:0}
 .pictures{display:flex;gap:4px}

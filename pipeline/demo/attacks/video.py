@@ -21,6 +21,15 @@ from pipeline.demo.attacks.image import CAPTIONS
 LONG_SIDE: Final = 480
 """Pixels. Originals are scaled down to this: the demo shall be quick."""
 
+_X264: Final = {
+    "preset": "veryfast",
+    "threads": "1",
+    "flags": "+bitexact",
+    "x264-params": "rc-lookahead=0:mbtree=0:weightp=0",
+}
+"""x264's lookahead reads beyond the picture: one input gives several outputs, as the heap happens to be. Without it the
+bytes are always the same, as they must be: a material with other bytes under the same id is a conflict."""
+
 
 class Recipe(msgspec.Struct, frozen=True):
     """What happens to a clip on its way.
@@ -72,7 +81,7 @@ def transcode(source: bytes, recipe: Recipe) -> bytes:
     count = 0
     with av.open(out, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libx264", rate=recipe.rate)
-        stream.options = {"crf": str(recipe.crf), "preset": "veryfast", "threads": "1", "flags": "+bitexact"}
+        stream.options = {**_X264, "crf": str(recipe.crf)}
         stream.pix_fmt = "yuv420p"
         stream.time_base = Fraction(1, recipe.rate)
         for picture in frames(source, recipe.start, recipe.stop, recipe.rate):
@@ -118,6 +127,7 @@ def caption(_seconds: float, rng: Random) -> Recipe:
     words, y = rng.choice(CAPTIONS), rng.uniform(0.72, 0.84)
 
     def write(picture: Image.Image) -> Image.Image:
+        picture = picture.copy()  # a frame may be shown twice
         draw = ImageDraw.Draw(picture)
         font = ImageFont.load_default(max(10, picture.height // 12))
         at = (picture.width * 0.05, picture.height * y)
