@@ -113,11 +113,12 @@ class DecodeChild:
         """Not `loop.sock_recv`: that tries to read at once, in vain, and may lose a message when it is cancelled."""
         loop = asyncio.get_running_loop()
         readable = loop.create_future()
-        loop.add_reader(self._socket, _resolve, readable)
+        descriptor = self._socket.fileno()  # a number: the selector would put a socket's repr into an error, each time
+        loop.add_reader(descriptor, _resolve, readable)
         try:
             await readable
         finally:
-            loop.remove_reader(self._socket)
+            loop.remove_reader(descriptor)
         message = self._socket.recv(MAX_MESSAGE)
         if not message:
             raise ChildLost("decoder_died", "makes the decoder crash")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
 import tempfile
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -104,7 +103,7 @@ class MediaPool:
             raise Rejected("bad_path", f"{shown(uri)} is longer than {MAX_URI} characters; give a shorter name")
         if not uri.isascii() and any("\ud800" <= character <= "\udfff" for character in uri):
             raise Rejected("bad_path", f"{shown(uri)} is not valid Unicode; write the name in UTF-8")
-        folder = os.path.abspath(base)
+        folder = _absolute(base)
         if not uri[:8].lower().startswith(("http:", "https:")):
             return await self._prepare(Request(uri, folder, kind))
         fetched = await asyncio.get_running_loop().run_in_executor(self._fetchers, self._fetch, uri)
@@ -177,3 +176,8 @@ class MediaPool:
     def _check_open(self) -> None:
         if self._closed:
             raise Retryable("the media pool is closed")
+
+
+@lru_cache(maxsize=256)
+def _absolute(base: Path) -> str:
+    return str(base.absolute())
