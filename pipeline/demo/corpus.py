@@ -135,7 +135,7 @@ def _videos(media: Media, files: dict[str, bytes], rng: Random) -> list[Entry]:
     entries = []
     for i, (scene, (source, start, stop)) in enumerate(PARTS.items()):
         name, moment = f"media/{scene}.mp4", _first(rng)
-        files[name] = transcode(media.videos[source], Recipe(start=start, stop=stop, rate=20, crf=22))
+        files[name] = transcode(media.videos[source], Recipe(start=start, stop=stop, crf=22))
         entries.append(_entry("video", f"vid-{scene}", f"video:{scene}", moment, media=[name]))
         for k in (2 * i, 2 * i + 1):
             attack = list(VIDEO_ATTACKS)[k % len(VIDEO_ATTACKS)]

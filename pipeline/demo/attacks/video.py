@@ -51,7 +51,10 @@ class Recipe(msgspec.Struct, frozen=True):
 
 
 def frames(source: bytes, start: float, stop: float, rate: int) -> Iterator[Image.Image]:
-    """Frames of the first video stream between two times, thinned or repeated to a constant rate."""
+    """Frames of the first video stream between two times, thinned or repeated to a constant rate.
+
+    They come out with `LONG_SIDE` pixels at most: the scaler beside the decoder is quicker than any later one.
+    """
     with av.open(io.BytesIO(source), "r") as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
@@ -65,10 +68,15 @@ def frames(source: bytes, start: float, stop: float, rate: int) -> Iterator[Imag
             if moment < start:
                 continue
             if moment - start >= due / rate - 1e-6:
-                picture = frame.to_image()
+                picture = frame.to_image(**_fitting(frame.width, frame.height))
                 while moment - start >= due / rate - 1e-6:
                     yield picture
                     due += 1
+
+
+def _fitting(width: int, height: int) -> dict[str, int]:
+    k = min(1.0, LONG_SIDE / max(width, height))
+    return {"width": max(2, round(width * k)), "height": max(2, round(height * k))}
 
 
 def transcode(source: bytes, recipe: Recipe) -> bytes:
