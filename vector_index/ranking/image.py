@@ -1,0 +1,161 @@
+"""`image-fusion@1`: one calibrated probability for two pictures from everything that was measured on them.
+
+A logistic regression over the embeddings' cosine, the votes of local features, both against the query's own background
+(own-rank normalisation: it makes scores comparable across queries), PDQ hashes and the affine map that RANSAC finds.
+Weights are fitted by `benchmarks/fit/image_fusion.py`, one set for each combination of features that a job may compute.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from importlib.resources import files
+
+import msgspec
+import numpy as np
+
+from materials.records import Candidate
+from vector_index.ranking import image_evidence as measure
+from vector_index.ranking.geometry import agree
+from vector_index.ranking.image_evidence import EMBEDDING, LOCAL, PDQ, Pair, Picture
+from vector_index.ranking.protocol import Evidence, Recall, RecallHit
+
+VERIFIED = 12
+"""Candidates that RANSAC looks at, the most promising first: about half a millisecond each."""
+CERTAIN_COSINE = 0.995
+CERTAIN_SCORE = 0.999
+
+
+class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A logistic regression: probability = sigmoid(bias + sum of weight x column), columns as in `FEATURES`."""
+
+    bias: float
+    weights: dict[str, float]
+
+    def probability(self, pair: Pair) -> float:
+        """0..1."""
+        columns = measure.vector(pair)
+        total = self.bias + sum(
+            weight * float(columns[measure.FEATURES.index(name)]) for name, weight in self.weights.items()
+        )
+        return 1 / (1 + math.exp(-max(-40.0, min(40.0, total))))
+
+
+class Fitted(msgspec.Struct, frozen=True):
+    """The shipped file. `sets`: by the sorted schemas that both pictures have, joined by `+`; `before`: the same
+    without geometry, which decides whose geometry is worth computing; `quiet_*`: the usual backgrounds."""
+
+    quiet_cosine: float
+    quiet_votes: float
+    sets: dict[str, Weights]
+    before: dict[str, Weights]
+    training: dict[str, float]
+
+
+def shipped() -> Fitted:
+    """The weights in the package."""
+    return msgspec.json.decode((files("vector_index.ranking") / "data" / "image_fusion.json").read_bytes(), type=Fitted)
+
+
+def schemas(one: Picture, other: Picture) -> str:
+    """The name of the weight set for what both pictures have."""
+    have = {
+        EMBEDDING: one.embedding is not None and other.embedding is not None,
+        LOCAL: one.keypoints is not None and other.keypoints is not None,
+        PDQ: one.bits is not None and other.bits is not None,
+    }
+    return "+".join(sorted(name for name, present in have.items() if present))
+
+
+class ImageFusion:
+    """Ranker of images. Pure and deterministic; safe to share between threads.
+
+    Args:
+        fitted: other weights than the shipped ones.
+        verified: candidates that RANSAC looks at.
+    """
+
+    name = "image-fusion@1"
+
+    def __init__(self, fitted: Fitted | None = None, verified: int = VERIFIED) -> None:
+        self._fitted = fitted or shipped()
+        self._verified = verified
+
+    def rank(self, query: Evidence, candidates: Sequence[Evidence], recall: Recall) -> list[Candidate]:
+        """Score every candidate: relation `same`, `recall_score` the cosine (without an embedding, the votes)."""
+        ours = measure.picture(query.features)
+        theirs = [measure.picture(candidate.features, query.features) for candidate in candidates]
+        pairs = self.measured(query, ours, candidates, theirs, recall)
+        return [
+            Candidate(
+                material_id=candidate.material_id,
+                score=self._score(ours, picture, pair),
+                relation="same",
+                recall_score=pair.cosine if ours.embedding is not None else pair.votes,
+                ranker=self.name,
+                content_id=candidate.content_id,
+            )
+            for candidate, picture, pair in zip(candidates, theirs, pairs, strict=True)
+        ]
+
+    def measured(
+        self,
+        query: Evidence,
+        ours: Picture,
+        candidates: Sequence[Evidence],
+        theirs: Sequence[Picture],
+        recall: Recall,
+    ) -> list[Pair]:
+        """Everything about each pair, the geometry of the most promising included."""
+        cosines = self._hits(query, EMBEDDING, recall)
+        votes = self._hits(query, LOCAL, recall)
+        usual = measure.background(cosines, self._fitted.quiet_cosine)
+        noise = measure.background(votes, self._fitted.quiet_votes)
+        voted = {hit.material_id: hit.score for hit in votes}
+        pairs = []
+        for candidate, picture in zip(candidates, theirs, strict=True):
+            plain, turned = measure.hamming(ours, picture)
+            few = min(len(one.keypoints.xy) if one.keypoints is not None else 0 for one in (ours, picture))
+            pairs.append(
+                Pair(
+                    cosine=measure.cosine(ours, picture),
+                    cosine_background=usual,
+                    votes=voted.get(candidate.material_id, 0.0),
+                    votes_background=noise,
+                    hamming=plain,
+                    hamming_turned=turned,
+                    points=few,
+                )
+            )
+        for place in self._worth_verifying(ours, theirs, pairs):
+            one, other = ours.keypoints, theirs[place].keypoints
+            if one is not None and other is not None:
+                pairs[place] = pairs[place]._replace(geometry=agree(one, other))
+        return pairs
+
+    def _worth_verifying(self, ours: Picture, theirs: Sequence[Picture], pairs: Sequence[Pair]) -> list[int]:
+        promise = [
+            -1.0 if self._certain(ours, picture, pair) else self._before(ours, picture, pair)
+            for picture, pair in zip(theirs, pairs, strict=True)
+        ]
+        order = np.argsort(-np.array(promise), kind="stable")[: self._verified]
+        return [int(place) for place in order if promise[place] >= 0]
+
+    def _before(self, ours: Picture, other: Picture, pair: Pair) -> float:
+        known = self._fitted.before.get(schemas(ours, other))
+        return known.probability(pair) if known else 0.0
+
+    @staticmethod
+    def _certain(ours: Picture, other: Picture, pair: Pair) -> bool:
+        """The same picture but for its encoding: nothing is left to verify."""
+        reliable = min(ours.quality, other.quality) >= measure.LEAST_QUALITY
+        return reliable and pair.hamming == 0 and pair.cosine >= CERTAIN_COSINE
+
+    def _score(self, ours: Picture, other: Picture, pair: Pair) -> float:
+        known = self._fitted.sets.get(schemas(ours, other))
+        score = known.probability(pair) if known else 0.0
+        return max(score, CERTAIN_SCORE) if self._certain(ours, other, pair) else score
+
+    @staticmethod
+    def _hits(query: Evidence, schema: str, recall: Recall) -> tuple[RecallHit, ...]:
+        return recall.hits.get(measure.space_of(query.features, schema), ())
