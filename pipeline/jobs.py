@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import redis
 import structlog
 from redis.exceptions import RedisError
@@ -100,6 +102,62 @@ def run_job(
     finally:
         if ours:
             stack.down(folder)
+    return _summary(job, folder, seconds=seconds, stack_seconds=stack_seconds)
+
+
+class Submitted(msgspec.Struct, frozen=True):
+    """A job on a cluster; `summary` once it was waited for."""
+
+    job_id: str
+    run_id: str
+    summary: RunSummary | None = None
+
+
+def submit_job(
+    path: Path,
+    cluster: str,
+    state: Path | None = None,
+    *,
+    given: GivenAddresses | None = None,
+    progress: Progress | None = None,
+    wait: bool = False,
+) -> Submitted:
+    """Submit a job to a session cluster, against a stack that runs.
+
+    Raises:
+        UsageError: no stack on that state and no addresses given, or no cluster at that address.
+        Permanent: it was waited for, and failed.
+    """
+    from pipeline.flink import environment, graph
+
+    progress = progress or Silent()
+    spec = checked(path)
+    folder = state_folder(state, spec)
+    addresses = stack.find(folder) or _all_given(given or GivenAddresses.read(os.environ))
+    if addresses is None:
+        raise UsageError(f"no stack runs on {folder}", f"start one: sosie up --state {folder}")
+    environment.check_cluster(cluster)
+    job = plan(spec, addresses, new_run_id(spec.name))
+    progress.stage("submitting the job")
+    environment.prepare_gateway(folder / "log")
+    env = environment.session_cluster(cluster, spec.mode, folder / "checkpoints" / job.run_id)
+    graph.build(env, job)
+    began = time.monotonic()
+    try:
+        client = env.execute_async(job.run_id)
+    except Exception as error:
+        told = f"the cluster at {cluster} did not take the job: {_root_cause(error)}"
+        raise UsageError(told, "look at the JobManager's log") from error
+    submitted = Submitted(str(client.get_job_id()), job.run_id)
+    if not wait:
+        return submitted
+    _follow(client, _counts_of(job), progress, None if spec.source.watch else count_lines(spec.source))
+    summary = _summary(job, folder, seconds=time.monotonic() - began, stack_seconds=0.0)
+    return Submitted(submitted.job_id, job.run_id, summary)
+
+
+def _summary(job: JobPlan, folder: Path, *, seconds: float, stack_seconds: float) -> RunSummary:
+    spec = job.spec
     return RunSummary(
         run_id=job.run_id,
         lines=count_lines(spec.source),
@@ -109,34 +167,6 @@ def run_job(
         results=spec.sink.path / "results",
         state=folder,
     )
-
-
-def submit_job(path: Path, cluster: str, state: Path | None = None, *, given: GivenAddresses | None = None) -> str:
-    """Submit a job to a session cluster, against a stack that runs; returns Flink's job id.
-
-    Raises:
-        UsageError: no stack on that state and no addresses given, or no cluster at that address.
-    """
-    from pipeline.flink import environment, graph
-
-    spec = checked(path)
-    folder = state_folder(state, spec)
-    given = given or GivenAddresses.read(os.environ)
-    addresses = stack.find(folder) or _all_given(given)
-    if addresses is None:
-        raise UsageError(f"no stack runs on {folder}", f"start one: sosie up --state {folder}")
-    job = plan(spec, addresses, new_run_id(spec.name))
-    environment.prepare_gateway(folder / "log")
-    env = environment.session_cluster(cluster, spec.mode, folder / "checkpoints")
-    graph.build(env, job)
-    try:
-        client = env.execute_async(job.run_id)
-        return str(client.get_job_id())
-    except Exception as error:
-        raise UsageError(
-            f"the cluster at {cluster} did not take the job: {_root_cause(error)}",
-            "is it up, and is that its REST address?",
-        ) from error
 
 
 def _all_given(given: GivenAddresses) -> Addresses | None:
@@ -206,11 +236,13 @@ def _counts_of(job: JobPlan) -> Callable[[], dict[str, int]]:
     return counts
 
 
+_PYTHON_ERROR = re.compile(r"^(?:[\w.]+\.)?\w*(?:Error|Exception|Rejected|Retryable|Permanent)\b.*", re.MULTILINE)
+
+
 def _root_cause(error: BaseException) -> str:
-    """The last `Caused by` of a Java stack trace, or the error's own first line."""
+    """The innermost error in a Java stack trace, in one line; a Python worker's own error where there is one."""
     text = str(error)
+    python = _PYTHON_ERROR.findall(text.split("Traceback (most recent call last)")[-1]) if "Traceback" in text else []
     causes = [line.split("Caused by:", 1)[1].strip() for line in text.splitlines() if "Caused by:" in line]
-    if causes:
-        return causes[-1]
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[0].strip() if lines else type(error).__name__
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return (python[:1] or causes[-1:] or lines[:1] or [type(error).__name__])[0][:500]

@@ -27,6 +27,8 @@ from pipeline.projection import Projection
 from pipeline.spec import Retry
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".flv", ".ts", ".mpg", ".mpeg", ".3gp"})
+NO_FINGERPRINT = bytes(16)
+"""Of a delete: there is no content to tell apart."""
 _log = structlog.get_logger(__name__)
 
 
@@ -127,7 +129,7 @@ class Understanding:
 
     async def _extract(self, material: Material, base: Path) -> Extracted:
         if material.op == "delete":
-            return Extracted(self._item(material, b"", {}), {})
+            return Extracted(self._item(material, NO_FINGERPRINT, {}), {})
         if material.kind == "post":
             return await self._extract_post(material, base)
         prepared, features = await self._medium(material.media[0], base, material.kind)

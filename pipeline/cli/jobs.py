@@ -98,23 +98,36 @@ def register(app: typer.Typer) -> None:
             return
         with progress_bar(quiet=as_json) as progress:
             summary = jobs.run_job(spec, state, progress=progress)
-        if as_json:
-            output.print_json(summary)
-        else:
-            output.out.print(summary_table(summary))
-            output.out.print(f"results: {summary.results}", soft_wrap=True)
+        _print_summary(summary, as_json)
         raise typer.Exit(summary.exit_code)
 
     @app.command("submit", epilog="[bold]Example[/bold]: sosie submit job.yaml --cluster http://127.0.0.1:8081")
     def submit(
         spec: Spec,
         cluster: Annotated[str, typer.Option("--cluster", help="REST address of a Flink session cluster.")],
+        wait: Annotated[bool, typer.Option("--wait", help="Follow the job to its end and print its summary.")] = False,
         state: output.StateOption = None,
         as_json: output.JsonOption = False,
     ) -> None:
-        """Submit a job to a Flink session cluster and return; needs a running stack (`sosie up`)."""
-        job_id = jobs.submit_job(spec, cluster, state)
+        """Submit a job to a Flink session cluster; needs a running stack (`sosie up`).
+
+        The cluster's machines need this same Python environment and the spec's paths. Without `--wait` it returns at
+        once: Flink's own page at the cluster's address shows the job.
+        """
+        with progress_bar(quiet=as_json) as progress:
+            submitted = jobs.submit_job(spec, cluster, state, progress=progress, wait=wait)
+        if submitted.summary is not None:
+            _print_summary(submitted.summary, as_json)
+            raise typer.Exit(submitted.summary.exit_code)
         if as_json:
-            output.print_json({"job_id": job_id})
+            output.print_json(submitted)
         else:
-            output.out.print(f"submitted job {job_id} to {cluster}", soft_wrap=True)
+            output.out.print(f"submitted job {submitted.job_id} to {cluster}", soft_wrap=True)
+
+
+def _print_summary(summary: RunSummary, as_json: bool) -> None:
+    if as_json:
+        output.print_json(summary)
+        return
+    output.out.print(summary_table(summary))
+    output.out.print(f"results: {summary.results}", soft_wrap=True)

@@ -10,7 +10,7 @@ import structlog
 import typer
 
 from materials.errors import SosieError
-from pipeline.cli import content, demo, jobs, output, plugins, stack
+from pipeline.cli import cluster, content, demo, jobs, output, plugins, stack
 
 app = typer.Typer(
     name="sosie",
@@ -20,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
 )
-for room in (demo, stack, jobs, content, plugins):
+for room in (demo, stack, jobs, cluster, content, plugins):
     room.register(app)
 
 
@@ -49,6 +49,11 @@ def _quiet_logs() -> None:
     level = getattr(logging, os.environ.get("SOSIE_LOG", "warning").upper(), logging.WARNING)
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import sys
 from pathlib import Path
@@ -67,11 +68,11 @@ def mini_cluster(mode: str, checkpoints: Path) -> StreamExecutionEnvironment:
     return StreamExecutionEnvironment.get_execution_environment(_configuration(mode, checkpoints))
 
 
-def session_cluster(url: str, mode: str, checkpoints: Path) -> StreamExecutionEnvironment:
-    """An environment whose job runs on the cluster at `url` (http://host:port, its REST address).
+def check_cluster(url: str) -> tuple[str, int]:
+    """Host and port of a cluster's REST address that answers.
 
     Raises:
-        UsageError: not such an address.
+        UsageError: not such an address, or nobody answers there; found in a second, where Flink's client would try on.
     """
     parts = urlsplit(url if "//" in url else f"//{url}")
     try:
@@ -80,6 +81,22 @@ def session_cluster(url: str, mode: str, checkpoints: Path) -> StreamExecutionEn
         host, port = None, None
     if parts.scheme not in ("", "http") or host is None or port is None:
         raise UsageError(f"{url!r} is not a cluster address", "give its REST address, e.g. http://127.0.0.1:8081")
+    connection = http.client.HTTPConnection(host, port, timeout=5.0)
+    try:
+        connection.request("GET", "/overview")
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        raise UsageError(f"no Flink cluster answers at {url}: {error}", "start one: sosie cluster up") from None
+    finally:
+        connection.close()
+    if status != 200:
+        raise UsageError(f"{url} answers {status}: is that a Flink REST address?", "sosie cluster up prints one")
+    return host, port
+
+
+def session_cluster(url: str, mode: str, checkpoints: Path) -> StreamExecutionEnvironment:
+    """An environment whose job runs on the cluster at `url` (http://host:port, its REST address)."""
+    host, port = check_cluster(url)
     gateway = get_gateway()
     no_jars = gateway.new_array(gateway.jvm.java.lang.String, 0)
     configuration = _configuration(mode, checkpoints)._j_configuration

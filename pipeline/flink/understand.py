@@ -14,6 +14,7 @@ from model_plugins.registry import load
 from model_plugins.runtime import PluginRuntime
 from pipeline.assigner import BatchingAssigner
 from pipeline.envelope import Finished, pack, unpack_envelope
+from pipeline.flink.logs import to_worker_log
 from pipeline.flink.plan import JobPlan
 from pipeline.media.limits import MediaAccess, MediaLimits
 from pipeline.media.pool import MediaPool
@@ -40,6 +41,10 @@ class Understand(AsyncFunction):
         self._understanding: Understanding | None = None
         self._media: MediaPool | None = None
         self._directory: EndpointDirectory | None = None
+
+    def open(self, runtime_context: Any) -> None:  # noqa: ARG002
+        """Called by Flink in the worker."""
+        to_worker_log()
 
     async def async_invoke(self, value: bytes) -> list[bytes]:
         """One record; never raises for a record's sake (what escapes here would fail the job)."""

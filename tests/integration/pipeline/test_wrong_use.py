@@ -76,5 +76,5 @@ def test_questions_about_the_unknown(system: System, tmp_path: Path) -> None:
 def test_submit_to_no_cluster(system: System, tmp_path: Path) -> None:
     spec = write_job(tmp_path, [RECORD])
     told = complaint("submit", spec, "--cluster", "http://127.0.0.1:9", "--state", system.state)
-    assert "http://127.0.0.1:9" in told
+    assert "no Flink cluster answers at http://127.0.0.1:9" in told
     assert "not a cluster address" in complaint("submit", spec, "--cluster", "ftp://x", "--state", system.state)
