@@ -30,6 +30,7 @@ from vector_index.ranking.text_pair import FEATURES, TextProfile, pair_features
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "vector_index" / "ranking" / "data" / "text.json"
 FOLDS = 4
+TERMS = FEATURES + tuple(f"{a}*{b}" for i, a in enumerate(FEATURES) for b in FEATURES[i:])
 CORPUS_REFERENCES, CORPUS_STRANGERS, PER_FAMILY = 5_000, 1_500, 150
 
 
@@ -75,11 +76,17 @@ def make_pairs(cache: Path, seed: int) -> Pairs:
     )
 
 
+def terms(features: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The features and all products of two of them, in the order of `TERMS`."""
+    return np.hstack([features, *(features[:, [i]] * features[:, i:] for i in range(features.shape[1]))])
+
+
 def fit(features: NDArray[np.float64], truth: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
-    """(weights, bias) for features as they are."""
+    """(weights, bias) for terms as they are; the penalty is on standardised terms."""
     scaler = StandardScaler().fit(features)
-    model = LogisticRegression(C=1.0, max_iter=5_000).fit(scaler.transform(features), truth)
-    weights = model.coef_[0] / scaler.scale_
+    scale = np.where(scaler.scale_ > 1e-9, scaler.scale_, 1.0)
+    model = LogisticRegression(C=0.3, max_iter=5_000).fit((features - scaler.mean_) / scale, truth)
+    weights = model.coef_[0] / scale
     return weights, float(model.intercept_[0] - weights @ scaler.mean_)
 
 
@@ -90,10 +97,10 @@ def main() -> None:
     args = parser.parse_args()
     pairs = make_pairs(args.cache, args.seed)
     fold = np.where(pairs.family >= 0, pairs.family % FOLDS, np.arange(len(pairs.family)) % FOLDS)
-    logits = np.zeros(len(fold))
+    inputs, logits = terms(pairs.features), np.zeros(len(fold))
     for held_out in range(FOLDS):
-        weights, bias = fit(pairs.features[fold != held_out], pairs.truth[fold != held_out])
-        logits[fold == held_out] = pairs.features[fold == held_out] @ weights + bias
+        weights, bias = fit(inputs[fold != held_out], pairs.truth[fold != held_out])
+        logits[fold == held_out] = inputs[fold == held_out] @ weights + bias
     ap, recall = average_precision(logits, pairs.truth, sum(pairs.positives.values()))
     template = pairs.family >= 0
     ap_t, recall_t = average_precision(
@@ -102,10 +109,10 @@ def main() -> None:
     probability = 1 / (1 + np.exp(-logits))
     bins = np.clip((probability * 10).astype(int), 0, 9)
     error = sum(abs(float(probability[bins == b].sum() - pairs.truth[bins == b].sum())) for b in range(10)) / len(bins)
-    weights, bias = fit(pairs.features, pairs.truth)
+    weights, bias = fit(inputs, pairs.truth)
     stored = {
         "ranker": NAME,
-        "weights": dict(zip(FEATURES, (round(float(w), 4) for w in weights), strict=True)),
+        "weights": dict(zip(TERMS, (round(float(w), 4) for w in weights), strict=True)),
         "bias": round(bias, 4),
         "fitted": {
             "by": "benchmarks/fit/text_ranker.py",

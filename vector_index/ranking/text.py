@@ -1,4 +1,4 @@
-"""`text-containment@1`: are two texts copies of one text? Logistic regression over their grams, numbers and names."""
+"""`text-containment@1`: are two texts copies of one text? A quadratic logistic model over grams, numbers and names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ NEVER: Final = 1e-4
 
 
 class TextWeights(msgspec.Struct, frozen=True):
-    """The fitted model: `data/text.json`, less its training figures. `weights` by feature."""
+    """The fitted model: `data/text.json`, less its training figures.
+
+    `weights`: by feature, `a`, or by product of two features, `a*b`; absent products weigh nothing.
+    """
 
     weights: dict[str, float]
     bias: float
@@ -32,6 +35,24 @@ class TextWeights(msgspec.Struct, frozen=True):
         """The weights in the package."""
         stored = json.loads(files("vector_index").joinpath("ranking", "data", "text.json").read_text("utf-8"))
         return cls(weights=stored["weights"], bias=stored["bias"])
+
+    def arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(float64 (14,) for the features, float64 (14, 14) for their products).
+
+        Raises:
+            ValueError: a weight is for something that this version does not compute.
+        """
+        place = {name: i for i, name in enumerate(FEATURES)}
+        linear, products = np.zeros(len(FEATURES)), np.zeros((len(FEATURES), len(FEATURES)))
+        for term, weight in self.weights.items():
+            names = term.split("*")
+            if len(names) > 2 or not place.keys() >= set(names):
+                raise ValueError(f"text weights are for {term}; the features are {', '.join(FEATURES)}")
+            if len(names) == 1:
+                linear[place[term]] = weight
+            else:
+                products[place[names[0]], place[names[1]]] = weight
+        return linear, products
 
 
 class TextContainment:
@@ -48,9 +69,7 @@ class TextContainment:
 
     def __init__(self, weights: TextWeights | None = None) -> None:
         weights = weights or TextWeights.shipped()
-        if set(weights.weights) != set(FEATURES):
-            raise ValueError(f"text weights are for {sorted(weights.weights)}, not for {sorted(FEATURES)}")
-        self._weights: NDArray[np.float64] = np.array([weights.weights[name] for name in FEATURES])
+        self._linear, self._products = weights.arrays()
         self._bias = weights.bias
 
     def rank(self, query: Evidence, candidates: Sequence[Evidence], recall: Recall) -> list[Candidate]:
@@ -72,7 +91,8 @@ class TextContainment:
         """Calibrated probability that the two are copies of one text, 0..1."""
         if not one.keys.size or not other.keys.size:
             return NEVER
-        logit = float(pair_features(one, other) @ self._weights) + self._bias
+        features = pair_features(one, other)
+        logit = float(features @ self._linear + features @ self._products @ features) + self._bias
         return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, logit))))
 
 

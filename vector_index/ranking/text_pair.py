@@ -34,6 +34,7 @@ FEATURES: Final = (
     "cosine_under_conflict",
 )
 _LONGEST_LENGTH: Final = 60
+_LEAST_RATIO: Final = -3.0
 _DIGIT_RUN: Final = re.compile(r"\d+")
 
 
@@ -105,7 +106,7 @@ def pair_features(one: TextProfile, other: TextProfile) -> NDArray[np.float64]:
             min(names, 2),
             min(_replaced_words(one, other), 3),
             min(_replaced_runs(one, other), 4),
-            math.log(lengths[0] / lengths[1]),
+            max(math.log(lengths[0] / lengths[1]), _LEAST_RATIO),
             min(lengths[0], _LONGEST_LENGTH) / _LONGEST_LENGTH,
             cosine * float(conflicts > 0),
         )

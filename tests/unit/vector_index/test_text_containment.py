@@ -179,7 +179,7 @@ def test_rank_answers_for_every_candidate() -> None:
 
 def test_weights_for_other_features_are_refused() -> None:
     with pytest.raises(ValueError, match="weights are for"):
-        TextContainment(TextWeights(weights={"cosine": 1.0}, bias=0.0))
+        TextContainment(TextWeights(weights={"cosine": 1.0, "cosine*mood": 1.0}, bias=0.0))
 
 
 def pairs() -> Iterator[tuple[TextProfile, TextProfile]]:
