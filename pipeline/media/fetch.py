@@ -161,6 +161,7 @@ class _Connection:
         self._http = _PinnedConnection(remote, str(address), left)
         self._timer = threading.Timer(left, self._http.cut)
         self._timer.daemon = True
+        self._response: http.client.HTTPResponse | None = None
 
     def __enter__(self) -> _Connection:
         self._timer.start()
@@ -169,15 +170,18 @@ class _Connection:
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
         self._http.cut()
+        if self._response is not None:
+            self._response.close()
         self._http.close()
 
     def get(self, target: str) -> http.client.HTTPResponse:
         """Send the request, and read the answer's head."""
         try:
             self._http.request("GET", target, headers=_HEADERS)
-            return self._http.getresponse()
+            self._response = self._http.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise self._failed(error) from error
+        return self._response
 
     def read(self, response: http.client.HTTPResponse) -> bytes:
         """The next piece of the body; empty at its end."""

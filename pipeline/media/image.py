@@ -21,7 +21,7 @@ from pipeline.media.image_structure import is_cut, is_image_header
 from pipeline.media.limits import MediaLimits
 from pipeline.media.shown import shown
 
-FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "ICO", "JPEG2000", "PPM")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "JPEG2000", "PPM")
 BACKGROUND = 245
 """Light grey under transparent pixels: neither black nor white drawings vanish on it."""
 
@@ -32,6 +32,7 @@ _REDUCED = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
+Image.init()
 # our own limit is asked first, and answers in our own words
 Image.MAX_IMAGE_PIXELS = None
 ImageFile.LOAD_TRUNCATED_IMAGES = False

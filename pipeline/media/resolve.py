@@ -131,7 +131,7 @@ def read_local(file: LocalFile, uri: str, limits: MediaLimits) -> bytes:
     except PermissionError as error:
         raise Rejected("unreadable_file", f"{shown(uri)} may not be read by this process; grant it access") from error
     except OSError as error:
-        if os.path.lexists(file.path) and not os.path.isfile(file.path):  # a socket cannot even be opened
+        if os.path.exists(file.path) and not os.path.isfile(file.path):  # a socket cannot even be opened
             raise _not_a_file(uri) from error
         raise Rejected(
             "missing_file", f"{shown(uri)} does not exist; check the path, it is relative to the input file"
