@@ -86,6 +86,7 @@ def write_repository(
         shutil.copyfile(HERE / "triton_model.py", version / "model.py")
     else:
         (folder / model.name / "model-settings.json").write_text(mlserver_settings(model))
+        shutil.copyfile(HERE / "mlserver_model.py", folder / model.name / "mlserver_model.py")
 
 
 def link_backends(folder: Path, environment: ModelEnvironment) -> None:

@@ -55,7 +55,6 @@ def _mlserver(site: Site, environment: ModelEnvironment) -> Launch:
     argv = [str(environment.folder / "bin" / "mlserver"), "start", str(repository)]
     extra = {
         "PATH": os.pathsep.join([str(environment.folder / "bin"), "/usr/bin", "/bin"]),
-        "PYTHONPATH": str(site.state / "run"),
         "MLSERVER_HOST": LOOPBACK,
         "MLSERVER_HTTP_PORT": str(site.port(NAME, "http")),
         "MLSERVER_GRPC_PORT": str(site.port(NAME, "grpc")),

@@ -82,7 +82,10 @@ def test_every_part_is_healthy_and_listens_on_the_loopback_interface(running: St
     for process, _ in marked(mark_of(running.state.resolve(), "")):
         for connection in psutil.Process(process.pid).net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN:
-                assert connection.laddr.ip == "127.0.0.1", (connection, psutil.Process(process.pid).cmdline())
+                assert connection.laddr.ip.removeprefix("::ffff:") == "127.0.0.1", (
+                    connection,
+                    psutil.Process(process.pid).cmdline(),
+                )
 
 
 def test_the_model_answers_the_same_in_any_batch(running: Stack) -> None:
