@@ -3,8 +3,9 @@
     python -m benchmarks.fit.text_ranker [--cache DIR]
 
 References are texts of the corpus and posts of templates; queries are attacked copies of a part of them, attacked texts
-that have no reference, and posts of the same templates with other facts. Recall gives each query's ten nearest; the
-regression learns which of them is its source. Template families are folds: each is judged by weights that never saw it.
+that have no reference, posts of the same templates with other facts, and posts of a word or two. Recall gives each
+query's ten nearest; the regression learns which of them is its source. Template families are folds: each is judged by
+weights that never saw it.
 """
 
 from __future__ import annotations
@@ -21,17 +22,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.fit.photos import default_cache
-from benchmarks.fit.text_attacks import attacked
+from benchmarks.fit.text_attacks import attacked, decoration, platform, remark, signs
 from benchmarks.fit.text_corpus import texts
 from benchmarks.fit.text_scores import average_precision, embed, nearest
 from benchmarks.fit.text_templates import FAMILIES, post, twins
+from materials.text import normalise
 from vector_index.ranking.text import NAME
 from vector_index.ranking.text_pair import FEATURES, TextProfile, pair_features
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "vector_index" / "ranking" / "data" / "text.json"
 FOLDS = 4
 TERMS = FEATURES + tuple(f"{a}*{b}" for i, a in enumerate(FEATURES) for b in FEATURES[i:])
-CORPUS_REFERENCES, CORPUS_STRANGERS, PER_FAMILY = 5_000, 1_500, 150
+CORPUS_REFERENCES, CORPUS_STRANGERS, PER_FAMILY, SNIPPETS = 5_000, 1_500, 150, 500
 
 
 class Pairs(NamedTuple):
@@ -51,10 +53,15 @@ def make_pairs(cache: Path, seed: int) -> Pairs:
     rng = random.Random(seed)
     corpus = texts(cache)[: CORPUS_REFERENCES + CORPUS_STRANGERS]
     references = corpus[:CORPUS_REFERENCES]
+    snippets = _snippets(corpus, rng)
     sources: list[tuple[str, int, int]] = []  # query, reference or -1, family
     for i, text in enumerate(corpus):
         if i >= CORPUS_REFERENCES or rng.random() < 0.7:
             sources.append((attacked(text, rng), i if i < CORPUS_REFERENCES else -1, -1))
+    for snippet in snippets[:SNIPPETS]:  # posts of a word or two: many long texts contain them and are no copies
+        sources.append((attacked(snippet, rng, (decoration, signs, remark, platform)), len(references), -1))
+        references.append(snippet)
+    sources += [(snippet, -1, -1) for snippet in snippets[SNIPPETS:]]
     for family, templates in enumerate(FAMILIES):
         for _ in range(PER_FAMILY):
             text, twin = twins(rng.choice(templates), rng)
@@ -74,6 +81,18 @@ def make_pairs(cache: Path, seed: int) -> Pairs:
         np.array([sources[q][2] for q, _, _ in found]),
         positives,
     )
+
+
+def _snippets(corpus: list[str], rng: random.Random) -> list[str]:
+    """Distinct pieces of two to six letters, twice `SNIPPETS` of them, none a whole text."""
+    found: dict[str, None] = {}
+    while len(found) < 2 * SNIPPETS:
+        text = normalise(rng.choice(corpus))
+        start = rng.randrange(max(1, len(text) - 6))
+        found[text[start : start + rng.randint(2, 6)]] = None
+    pieces = [piece for piece in found if len(piece) >= 2]
+    rng.shuffle(pieces)
+    return pieces
 
 
 def terms(features: NDArray[np.float64]) -> NDArray[np.float64]:

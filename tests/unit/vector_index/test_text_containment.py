@@ -49,6 +49,9 @@ def test_copies(text: str, copy: str) -> None:
         (NOTICE, NOTICE.replace("5月17日", "6月3日").replace("38人", "25人")),
         (NOTICE, NOTICE.replace("青岛", "昆明").replace("17日", "21日")),
         (ENGLISH, ENGLISH.replace("10:30", "14:00").replace("museum", "library").replace("Friday", "Monday")),
+        (STORY, "面馆"),
+        (STORY, "老街"),
+        ("第3集", "第4集"),
         (STORY, "我家附近的超市打折，鸡蛋便宜了不少，排队的人从门口一直排到马路边上，站了半个小时才买到。"),
     ],
 )
