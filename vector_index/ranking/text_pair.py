@@ -130,9 +130,9 @@ def _conflicting_numbers(one: TextProfile, other: TextProfile) -> tuple[int, int
     for mine, theirs in ((one.numbers, other.numbers), (one.digit_runs, other.digit_runs)):
         left, right = Counter(mine), Counter(theirs)
         readings.append((left - right, right - left, (left & right).total()))
-    conflicts = min(min(mine.total(), theirs.total()) for mine, theirs, _ in readings)
-    mine, theirs, _ = readings[1]
-    if conflicts and (_cut_through(one, mine, theirs) or _cut_through(other, theirs, mine)):
+    conflicts = min(min(first.total(), second.total()) for first, second, _ in readings)
+    only_one, only_other, _ = readings[1]
+    if conflicts and (_cut_through(one, only_one, only_other) or _cut_through(other, only_other, only_one)):
         conflicts -= 1
     return conflicts, max(common for _, _, common in readings)
 
