@@ -115,4 +115,6 @@ def server(state: Path, port: int, *options: str) -> Iterator[subprocess.Popen[s
     finally:
         if process.poll() is None:
             process.kill()
-        process.communicate()
+        process.wait()
+        if process.stderr is not None:
+            process.stderr.close()

@@ -1,8 +1,9 @@
 """Content IDs as star clusters: pure rules.
 
-A material joins a cluster through its centre at the policy's threshold, through any other member only at threshold +
-margin; so a chain of near-duplicates, each a little further from the last, does not become one group (union-find
-chains; star clusters bound the drift: Aslam, Pelekhov, Rus, "The star clustering algorithm", 2004).
+A material joins a cluster through its centre at the policy's threshold, or through an exemplar - a member that itself
+joined through the centre - at threshold + margin. Who joined through an exemplar recruits nobody: so a chain of
+near-duplicates, each a little further from the last, ends after two steps (union-find chains without end; star
+clusters bound the drift: Aslam, Pelekhov, Rus, "The star clustering algorithm", 2004).
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ class Compared(msgspec.Struct, frozen=True):
     candidate: Candidate
     row: int
     is_centre: bool
+    is_exemplar: bool
 
 
-def choose(compared: Iterable[Compared], policy: Policy, kind: Kind) -> Candidate | None:
+def choose(compared: Iterable[Compared], policy: Policy, kind: Kind) -> Compared | None:
     """The candidate through which the material joins a cluster, or None: it founds its own.
 
     Only relation `same` and candidates with a content ID (of this policy) count. Best score wins; among equals a
@@ -40,11 +42,12 @@ def choose(compared: Iterable[Compared], policy: Policy, kind: Kind) -> Candidat
         for entry in compared
         if entry.candidate.relation == "same"
         and entry.candidate.content_id
+        and (entry.is_centre or entry.is_exemplar)
         and entry.candidate.score >= (centre if entry.is_centre else member)
     ]
     if not eligible:
         return None
-    return min(eligible, key=lambda e: (-e.candidate.score, not e.is_centre, e.row)).candidate
+    return min(eligible, key=lambda e: (-e.candidate.score, not e.is_centre, e.row))
 
 
 def mint(policy: str, material_id: str, revision: int, ordinal: int = 0) -> str:

@@ -82,7 +82,7 @@ class Comparer:
             row = row_of[candidate.material_id]
             content_id = infos[row].content_id
             complete = msgspec.structs.replace(candidate, content_id=content_id)
-            compared.append(Compared(complete, row, centres.get(content_id) == row))
+            compared.append(Compared(complete, row, centres.get(content_id) == row, infos[row].exemplar))
         compared.sort(key=lambda entry: (-entry.candidate.score, not entry.is_centre, entry.row))
         return compared
 

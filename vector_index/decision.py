@@ -147,20 +147,21 @@ class BatchDecision:
         query = evidence_of(replace(item, features=row_features), tuple((str(kind), cid) for kind, cid in media))
         policy = self._policies[item.policy]
         compared = self._comparer.compare(query, hits, self._infos[item.policy], item.policy, item.material_id)
-        joined = choose(compared, policy, item.kind)
+        place = choose(compared, policy, item.kind)
+        joined = None if place is None else place.candidate
 
         if row is None:
             row = self._log.insert_material(item, parent)
             self.added[row] = item.features
             self._recall.place(number, row)
-        if joined is not None:
-            content_id = joined.content_id
-            self._log.join(content_id, item.policy, row)
+        if place is not None:
+            content_id = place.candidate.content_id
+            self._log.join(content_id, item.policy, row, exemplar=place.is_centre)
         else:
             content_id = self._log.found(item, row, self._clock())
         if media:
             self._log.clusters.set_media(row, item.policy, media)
-        self._note(item, row, content_id)
+        self._note(item, row, content_id, place is None or place.is_centre)
         return Assignment(
             material_id=item.material_id,
             kind=item.kind,
@@ -172,12 +173,12 @@ class BatchDecision:
             parts=parts,
         )
 
-    def _note(self, item: AssignItem, row: int, content_id: str) -> None:
+    def _note(self, item: AssignItem, row: int, content_id: str, exemplar: bool) -> None:
         """Later items of the batch find this one, under whichever policy they come."""
         for policy, infos in self._infos.items():
             own = content_id if policy == item.policy else ""
             if own or row not in infos:
-                infos[row] = RowInfo(item.material_id, item.kind, own, content_id)
+                infos[row] = RowInfo(item.material_id, item.kind, own, content_id, exemplar and own != "")
 
     def _keep_row(self, item: AssignItem, row: int) -> Features:
         """The content is stored: move its revision up, add what was not known of it. All that is known."""

@@ -177,7 +177,7 @@ class Engine:
             for number, part in enumerate(item.parts):
                 compared = self._comparer.compare(evidence_of(part), recall.hits(number), infos, item.policy)
                 joined = choose(compared, self._policies[item.policy], part.kind)
-                media.append((part.kind, "" if joined is None else joined.content_id))
+                media.append((part.kind, "" if joined is None else joined.candidate.content_id))
             hits = recall.hits(len(item.parts))
             if media:
                 hits[POST_PARTS] = self._comparer.sharing_posts([content_id for _, content_id in media], RECALL_K)

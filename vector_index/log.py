@@ -42,12 +42,13 @@ class Live(msgspec.Struct, frozen=True):
 
 class RowInfo(msgspec.Struct, frozen=True):
     """What recall needs to know of a row. `content_id` is the policy's own, "" where it has none there; `group` is
-    that or any other policy's: it tells distinct contents apart."""
+    that or any other policy's: it tells distinct contents apart. `exemplar`: newcomers may join through it."""
 
     material_id: str
     kind: Kind
     content_id: str
     group: str
+    exemplar: bool
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -77,10 +78,8 @@ class Log:
         self._read_counters()
 
     def _read_counters(self) -> None:
-        row, changed = self._db.execute("SELECT max(row), max(sequence) FROM materials").fetchone()
-        decided = self._db.execute("SELECT max(sequence) FROM decisions WHERE id=(SELECT max(id) FROM decisions)")
-        self._last_row: int = row or 0
-        self.sequence: int = max(changed or 0, decided.fetchone()[0] or 0)
+        self._last_row: int = self._db.execute("SELECT max(row) FROM materials").fetchone()[0] or 0
+        self.sequence: int = self._db.execute("SELECT sequence FROM progress").fetchone()[0]
         """The last committed transaction."""
 
     def close(self) -> None:
@@ -94,15 +93,20 @@ class Log:
         Raises:
             Retryable: the disk refuses the write (full, read-only); nothing was changed.
         """
-        last_row = self._last_row
+        last_row, sequence = self._last_row, self.sequence
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self.sequence += 1
+            changes = self._db.total_changes
             try:
                 yield
+                if self._db.total_changes == changes:  # replays only
+                    self.sequence -= 1
+                else:
+                    self._db.execute("UPDATE progress SET sequence=?", (self.sequence,))
                 self._db.execute("COMMIT")
             except BaseException:
-                self.sequence -= 1
+                self.sequence = sequence
                 self._last_row = last_row
                 self._cache.clear()
                 self._infos.clear()
@@ -184,7 +188,7 @@ class Log:
     def _read_infos(self, rows: list[int], policy: str) -> sqlite3.Cursor:
         return self._db.execute(
             "SELECT m.row, m.material_id, m.kind, coalesce(c.content_id, ''), coalesce(c.content_id,"
-            " (SELECT min(content_id) FROM members a WHERE a.row=m.row), '') FROM materials m"
+            " (SELECT min(content_id) FROM members a WHERE a.row=m.row), ''), coalesce(c.exemplar, 0) FROM materials m"
             " LEFT JOIN members c ON c.row=m.row AND c.policy=?"
             " WHERE m.live AND m.row IN (SELECT value FROM json_each(?))",
             (policy, json.dumps(rows)),
@@ -195,9 +199,9 @@ class Log:
         for cached in self._infos.values():
             cached.pop(row, None)
 
-    def join(self, content_id: str, policy: str, row: int) -> None:
+    def join(self, content_id: str, policy: str, row: int, exemplar: bool) -> None:
         """Make a row a member of a cluster."""
-        self.clusters.join(content_id, policy, row)
+        self.clusters.join(content_id, policy, row, exemplar)
         self._changed(row)
 
     def found(self, item: AssignItem, row: int, created: float) -> str:

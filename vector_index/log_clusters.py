@@ -28,24 +28,24 @@ class ClusterTables:
                 (content_id, policy, kind, material_id, revision, ordinal, row, created),
             )
             if cursor.rowcount:
-                self._db.execute("INSERT INTO members VALUES (?, ?, ?)", (row, policy, content_id))
+                self._db.execute("INSERT INTO members VALUES (?, ?, ?, 1)", (row, policy, content_id))
                 return content_id
         raise Permanent(f"no free content ID for {material_id!r} revision {revision}")
 
-    def join(self, content_id: str, policy: str, row: int) -> None:
+    def join(self, content_id: str, policy: str, row: int, exemplar: bool) -> None:
         """Make the row a member; the first member of an emptied cluster becomes its centre."""
-        self._db.execute("INSERT INTO members VALUES (?, ?, ?)", (row, policy, content_id))
+        self._db.execute("INSERT INTO members VALUES (?, ?, ?, ?)", (row, policy, content_id, exemplar))
         self._db.execute("UPDATE content_ids SET centre=? WHERE content_id=? AND centre IS NULL", (row, content_id))
 
     def leave_all(self, row: int) -> None:
-        """Take the row out of every cluster; where it was the centre, the oldest member left takes its place."""
+        """Take the row out of every cluster; where it was the centre, the oldest exemplar left takes its place."""
         left = self._db.execute("SELECT content_id FROM members WHERE row=?", (row,)).fetchall()
         self._db.execute("DELETE FROM members WHERE row=?", (row,))
         self._db.execute("DELETE FROM post_media WHERE row=?", (row,))
         for (content_id,) in left:
             self._db.execute(
-                "UPDATE content_ids SET centre=(SELECT min(row) FROM members WHERE content_id=?1)"
-                " WHERE content_id=?1 AND centre=?2",
+                "UPDATE content_ids SET centre=(SELECT row FROM members WHERE content_id=?1"
+                " ORDER BY exemplar DESC, row LIMIT 1) WHERE content_id=?1 AND centre=?2",
                 (content_id, row),
             )
 
@@ -86,8 +86,8 @@ class ClusterTables:
             self._db.execute(f"UPDATE {table} SET content_id=? WHERE content_id=?", (target, source))  # noqa: S608
         self._db.execute("UPDATE content_ids SET redirect_to=?, centre=NULL WHERE content_id=?", (target, source))
         self._db.execute(
-            "UPDATE content_ids SET centre=(SELECT min(row) FROM members WHERE content_id=?1)"
-            " WHERE content_id=?1 AND centre IS NULL",
+            "UPDATE content_ids SET centre=(SELECT row FROM members WHERE content_id=?1"
+            " ORDER BY exemplar DESC, row LIMIT 1) WHERE content_id=?1 AND centre IS NULL",
             (target,),
         )
 

@@ -60,10 +60,12 @@ CREATE TABLE content_ids (
     redirect_to TEXT
 ) WITHOUT ROWID;
 
+-- `exemplar`: it joined through the centre (or was the centre), so that newcomers may join through it.
 CREATE TABLE members (
     row INTEGER NOT NULL,
     policy TEXT NOT NULL,
     content_id TEXT NOT NULL,
+    exemplar INTEGER NOT NULL,
     PRIMARY KEY (row, policy)
 ) WITHOUT ROWID;
 CREATE INDEX members_of ON members (content_id, row);
@@ -78,6 +80,10 @@ CREATE TABLE post_media (
     PRIMARY KEY (row, policy, ordinal)
 ) WITHOUT ROWID;
 CREATE INDEX posts_with ON post_media (content_id, row);
+
+-- The last transaction that changed anything.
+CREATE TABLE progress (sequence INTEGER NOT NULL);
+INSERT INTO progress VALUES (0);
 
 -- The recall spaces: what schema a feature key has, and the dimensions of its vectors (0: not fixed).
 CREATE TABLE spaces (

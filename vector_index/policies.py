@@ -14,7 +14,7 @@ from materials.records import Kind
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """When two materials share a content ID.
 
-    `thresholds`: by kind, the score at which a material joins the *centre* of a cluster; any other member it joins
+    `thresholds`: by kind, the score at which a material joins the *centre* of a cluster; an exemplar it joins
     only at threshold + `margin`, which keeps clusters from chaining.
     """
 
@@ -27,7 +27,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         return self.thresholds[kind]
 
     def member_threshold(self, kind: Kind) -> float:
-        """Score from which any other member is joined; never out of reach."""
+        """Score from which an exemplar is joined; never out of reach."""
         return min(self.thresholds[kind] + self.margin, (1.0 + self.thresholds[kind]) / 2)
 
 

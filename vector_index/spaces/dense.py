@@ -137,14 +137,16 @@ class VectorStore:
     def _vectors(self, rows: Rows) -> Matrix:
         if self.exact:
             flat = faiss.downcast_index(self._index.index)
-            return np.asarray(faiss.rev_swig_ptr(flat.get_xb(), len(rows) * flat.d)).reshape(len(rows), -1).copy()
-        decoded: Matrix = np.asarray(self._index.reconstruct_batch(rows), np.float32)
+            stored = faiss.rev_swig_ptr(flat.get_xb(), len(rows) * flat.d)
+            return np.array(stored, dtype=np.float32).reshape((len(rows), flat.d))
+        decoded: Matrix = self._index.reconstruct_batch(rows)
         return decoded
 
 
 def stack(features: Sequence[Feature]) -> Matrix:
     """`vector` features -> float32 [n, d], C order."""
-    return np.stack([feature.array() for feature in features]).astype(np.float32, copy=False)
+    stacked: Matrix = np.stack([feature.array() for feature in features]).astype(np.float32, copy=False)
+    return stacked
 
 
 class DenseSpace:

@@ -16,9 +16,11 @@ from vector_index.policies import POLICIES, policy_named
 FEED = policy_named("feed")
 
 
-def compared(score: float, content_id: str, centre: bool, row: int, relation: Relation = "same") -> Compared:
+def compared(
+    score: float, content_id: str, centre: bool, row: int, relation: Relation = "same", exemplar: bool = True
+) -> Compared:
     candidate = Candidate(material_id=f"m{row}", score=score, content_id=content_id, relation=relation)
-    return Compared(candidate, row, centre)
+    return Compared(candidate, row, centre, exemplar)
 
 
 entries = st.lists(
@@ -29,6 +31,7 @@ entries = st.lists(
         centre=st.booleans(),
         row=st.integers(1, 1000),
         relation=st.sampled_from(["same", "related", "part_of"]),
+        exemplar=st.booleans(),
     ),
     max_size=12,
 )
@@ -41,10 +44,11 @@ def test_choice_is_the_best_of_what_the_policy_lets_join(found: list[Compared]) 
         for entry in found
         if entry.candidate.relation == "same"
         and entry.candidate.content_id != ""
+        and (entry.is_centre or entry.is_exemplar)
         and entry.candidate.score >= (0.5 if entry.is_centre else 0.7)
     ]
     chosen = choose(found, FEED, "image")
-    assert (chosen.score if chosen else None) == (max(allowed) if allowed else None)
+    assert (chosen.candidate.score if chosen else None) == (max(allowed) if allowed else None)
 
 
 @given(entries, st.randoms())
@@ -58,6 +62,8 @@ def test_choice_does_not_depend_on_order(found: list[Compared], random: object) 
 def test_a_member_needs_the_margin_and_a_centre_does_not() -> None:
     assert choose([compared(0.6, "feed-a", False, 1)], FEED, "image") is None
     assert choose([compared(0.6, "feed-a", True, 1)], FEED, "image") is not None
+    assert choose([compared(0.8, "feed-a", False, 1)], FEED, "image") is not None
+    assert choose([compared(0.99, "feed-a", False, 1, exemplar=False)], FEED, "image") is None
 
 
 @given(st.text(max_size=20), st.integers(0, 10**6), st.text(max_size=20), st.integers(0, 10**6))
