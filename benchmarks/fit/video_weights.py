@@ -1,20 +1,22 @@
 """Fit the video ranker's weights: `python -m benchmarks.fit.video_weights --photos DIR --cache DIR`.
 
 References are clips of the footage; queries are attacked copies of a part of them, and attacked copies of clips that no
-reference shows, among them other moments of a reference's own source. All pairs train one logistic regression.
+reference shows, among them other moments of a reference's own source. All pairs, in small and
+large indexes, train one logistic regression.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
+from scipy.optimize import minimize
 
 from benchmarks.fit.image_head import micro_ap, read_photos
 from benchmarks.fit.video_attacks import Encoding, attack, encode
@@ -23,8 +25,9 @@ from benchmarks.fit.video_footage import ANIMATIONS, Footage, animations, camera
 from materials.records import Feature
 from model_plugins.recipes.index_file import fetch
 from vector_index.ranking.protocol import Evidence
-from vector_index.ranking.video import FEATURE, VideoAlignment, clip_of
-from vector_index.ranking.video_score import FEATURES, WEIGHTS_FILE, VideoWeights, measurements
+from vector_index.ranking.video import FEATURE, VideoAlignment, clip_of, features_of
+from vector_index.ranking.video_alignment import Alignment
+from vector_index.ranking.video_score import FEATURES, SIGNED, WEIGHTS_FILE, VideoWeights
 
 
 class Sample(msgspec.Struct):
@@ -83,34 +86,87 @@ def assumed_background(references: list[Sample], queries: list[Sample]) -> float
     return round(float(np.mean(found)), 4)
 
 
-def pairs(
-    references: list[Sample], queries: list[Sample], weights: VideoWeights
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
-    """Measurements [n, features], truth [n] and the query's source [n] of every pair that aligns at all."""
-    ranker, candidates = VideoAlignment(weights), [evidence(sample) for sample in references]
-    rows, truth, group = [], [], []
+class Compared(msgspec.Struct):
+    """A query against every reference that it aligns with at all; `truth` and the query's source beside."""
+
+    aligned: list[Alignment]
+    truth: list[bool]
+    source: int
+
+
+def compare(references: list[Sample], queries: list[Sample], background: float) -> list[Compared]:
+    """The dear part, once."""
+    zeros = (0.0,) * len(FEATURES)
+    ranker = VideoAlignment(VideoWeights(FEATURES, zeros, zeros, zeros, 0.0, background, {}))
+    candidates, found = [evidence(sample) for sample in references], []
     for query in queries:
         clip = clip_of({FEATURE: query.feature})
-        if clip is None:
-            continue
-        measured = ranker.measure(clip, candidates)
-        for number, alignment in measured.items():
-            rows.append(measurements(alignment, [other for n, other in measured.items() if n != number]))
-            truth.append(references[number].clip == query.clip)
-            group.append(query.source)
-    return np.array(rows), np.array(truth), np.array(group)
+        if clip is not None:
+            measured = ranker.measure(clip, candidates)
+            truth = [references[n].clip == query.clip for n in measured]
+            found.append(Compared([alignment for alignment, _ in measured.values()], truth, query.source))
+    return found
+
+
+Choice = Callable[[Compared], list[int]]
+"""A query's comparisons -> the numbers of those that recall brings."""
+
+
+def rows(compared: list[Compared], choose: Choice) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
+    """Features [n, k], truth [n] and the query's source [n], when `choose` says which candidates recall brings."""
+    x: list[NDArray[np.float64]] = []
+    y: list[bool] = []
+    source: list[int] = []
+    for one in compared:
+        chosen = choose(one)
+        x += features_of([one.aligned[n] for n in chosen], [str(n) for n in chosen])
+        y += [one.truth[n] for n in chosen]
+        source += [one.source] * len(chosen)
+    return np.array(x), np.array(y), np.array(source)
+
+
+def everything(one: Compared) -> list[int]:
+    """All references."""
+    return list(range(len(one.aligned)))
+
+
+def worlds(rng: np.random.Generator) -> list[Choice]:
+    """What an index of any size would bring: the twenty nearest of all, and the nearest few where it holds few clips.
+    Fitted on full lists alone, the weights would take the absence of a better rival for proof."""
+
+    def nearest(limit: int, held: int) -> Choice:
+        def choose(one: Compared) -> list[int]:
+            there = rng.permutation(len(one.aligned))[:held].tolist()
+            copies = [n for n, same in enumerate(one.truth) if same and n not in there]
+            there += copies if rng.random() < 0.5 else []
+            return sorted(there, key=lambda n: -one.aligned[n].best_similarity)[:limit]
+
+        return choose
+
+    return [everything, nearest(20, 1000), nearest(10, 10), nearest(4, 4), nearest(1, 1)]
 
 
 def fit(x: NDArray[np.float64], y: NDArray[np.bool_], background: float) -> VideoWeights:
-    """Standardise, then a weakly regularised logistic regression without class weights: its output is a probability."""
+    """Standardise, then a weakly regularised logistic regression without class weights, so that it gives probabilities;
+    weights are bounded below by zero but for `SIGNED`."""
     mean, scale = x.mean(0), np.maximum(x.std(0), 1e-6)
-    model = LogisticRegression(C=0.3, max_iter=5000).fit((x - mean) / scale, y)
+    z, sign = (x - mean) / scale, np.where(y, 1.0, -1.0)
+
+    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        margin = sign * (z @ w[:-1] + w[-1])
+        slope = -sign / (1 + np.exp(np.clip(margin, -60, 60)))
+        value = np.logaddexp(0, -margin).sum() + 0.5 * (w[:-1] ** 2).sum()
+        return float(value), np.r_[z.T @ slope + w[:-1], slope.sum()]
+
+    bounds = [(None if name in SIGNED else 0.0, None) for name in FEATURES] + [(None, None)]
+    start = np.zeros(len(FEATURES) + 1)
+    w = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": 3000}).x
     return VideoWeights(
         features=FEATURES,
         mean=tuple(round(float(v), 6) for v in mean),
         scale=tuple(round(float(v), 6) for v in scale),
-        coefficients=tuple(round(float(v), 6) for v in model.coef_[0]),
-        intercept=round(float(model.intercept_[0]), 6),
+        coefficients=tuple(round(float(v), 6) for v in w[:-1]),
+        intercept=round(float(w[-1]), 6),
         background=background,
         training={},
     )
@@ -138,13 +194,15 @@ def main() -> None:
             options.samples.write_bytes(msgspec.msgpack.encode(samples))
     references, queries = [s for s in samples if not s.query], [s for s in samples if s.query]
     background = assumed_background(references, queries)
-    neutral = VideoWeights(FEATURES, (0.0,) * 12, (1.0,) * 12, (0.0,) * 12, 0.0, background, {})
-    x, y, group = pairs(references, queries, neutral)
+    compared, rng = compare(references, queries, background), np.random.default_rng(options.seed)
+    x, y, source = rows(compared, everything)
+    parts = [rows(compared, choose) for choose in worlds(rng)]
+    fit_x, fit_y, fit_source = (np.concatenate(column) for column in zip(*parts, strict=True))
     held = np.zeros(len(y))
     for fold in range(4):  # by source, so that no clip is judged by weights that saw its place
-        inside = group % 4 == fold
-        held[inside] = logits(fit(x[~inside], y[~inside], background), x[inside])
-    weights = fit(x, y, background)
+        others = fit_source % 4 != fold
+        held[source % 4 == fold] = logits(fit(fit_x[others], fit_y[others], background), x[source % 4 == fold])
+    weights = fit(fit_x, fit_y, background)
     chance = 1 / (1 + np.exp(-held))
     known = {s.clip for s in references}
     positives = sum(q.clip in known for q in queries)

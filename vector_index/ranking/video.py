@@ -78,32 +78,49 @@ class VideoAlignment:
         """One candidate each, in the order given; a material without frames scores 0."""
         clip = clip_of(query.features)
         recalled = {hit.material_id: hit.score for hit in recall.hits.get(FEATURE, ())}
-        measured = {} if clip is None else self.measure(clip, candidates)
+        features = {} if clip is None else self.measure(clip, candidates)
         ranked = []
         for number, candidate in enumerate(candidates):
-            score, alignment = 0.0, measured.get(number, NOTHING)
-            if alignment is not NOTHING:
-                rivals = [other for n, other in measured.items() if content_of(candidates[n]) != content_of(candidate)]
-                score = probability(self._weights, measurements(alignment, rivals))
+            alignment, row = features.get(number, (NOTHING, None))
+            found = row is not None and alignment is not NOTHING
             ranked.append(
                 Candidate(
                     material_id=candidate.material_id,
-                    score=score,
-                    relation=relation_of(alignment) if alignment is not NOTHING else "overlaps",
+                    score=probability(self._weights, row) if found and row is not None else 0.0,
+                    relation=relation_of(alignment),
                     recall_score=recalled.get(candidate.material_id, max(0.0, alignment.cosine)),
                     ranker=self.name,
                     content_id=candidate.content_id,
-                    segments=(alignment.segment,) if alignment is not NOTHING else (),
+                    segments=(alignment.segment,) if found else (),
                 )
             )
         return ranked
 
-    def measure(self, query: Clip, candidates: Sequence[Evidence]) -> dict[int, Alignment]:
-        """Alignments by the candidate's number; candidates without frames are left out."""
+    def measure(self, query: Clip, candidates: Sequence[Evidence]) -> dict[int, tuple[Alignment, NDArray[np.float64]]]:
+        """Alignment and features by the candidate's number; candidates without frames are left out."""
         clips = {n: clip for n, candidate in enumerate(candidates) if (clip := clip_of(candidate.features)) is not None}
         contents = [content_of(candidates[n]) for n in clips]
         base = backgrounds(query, list(clips.values()), contents, self._weights.background)
-        return {n: align(query, clip, level) for (n, clip), level in zip(clips.items(), base, strict=True)}
+        aligned = [align(query, clip, level) for clip, level in zip(clips.values(), base, strict=True)]
+        return dict(zip(clips, zip(aligned, features_of(aligned, contents), strict=True), strict=True))
+
+
+def features_of(aligned: Sequence[Alignment], contents: Sequence[str]) -> list[NDArray[np.float64]]:
+    """Each pair's features, seen beside the query's other candidates."""
+    similarity = best_of_others([a.best_similarity for a in aligned], contents)
+    motion = best_of_others([a.best_motion for a in aligned], contents)
+    return [measurements(a, similarity[n], motion[n]) for n, a in enumerate(aligned)]
+
+
+def best_of_others(values: Sequence[float], contents: Sequence[str]) -> list[float]:
+    """For each value the highest one of other contents; -1 where there is none."""
+    best: dict[str, float] = {}
+    for value, content in zip(values, contents, strict=True):
+        best[content] = max(value, best.get(content, -1.0))
+    top = sorted(best, key=lambda content: -best[content])[:2]
+    first = best[top[0]] if top else -1.0
+    second = best[top[1]] if len(top) > 1 else -1.0
+    return [second if content == top[0] else first for content in contents]
 
 
 def content_of(evidence: Evidence) -> str:

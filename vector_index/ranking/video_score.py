@@ -1,9 +1,8 @@
-"""From an alignment to a calibrated probability: logistic regression over a dozen measurements, weights as JSON."""
+"""From an alignment to a calibrated probability: logistic regression over a few measurements, weights as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import exp
+from math import exp, tanh
 from pathlib import Path
 
 import msgspec
@@ -19,14 +18,18 @@ FEATURES = (
     "cosine",
     "motion",
     "best_motion",
-    "moving",
-    "motion_if_moving",
     "wider_cover",
     "narrower_cover",
-    "short",
     "similarity_gap",
     "motion_gap",
+    "moving",
+    "short",
 )
+SIGNED = ("moving", "short")
+"""Features that may speak for or against a copy. All others only ever speak for one (their weights are not negative),
+so that a better fit never scores less."""
+STEEP = 4.0
+"""Similarities and motions saturate: beyond about 0.5 more of them says little."""
 STILL = 0.02
 """Energy of a clip that hardly moves: below it a motion correlation is mostly noise."""
 
@@ -61,30 +64,29 @@ def load_weights(path: Path = WEIGHTS_FILE) -> VideoWeights:
     return weights
 
 
-def measurements(alignment: Alignment, rivals: Sequence[Alignment]) -> NDArray[np.float64]:
+def measurements(alignment: Alignment, rival_similarity: float, rival_motion: float) -> NDArray[np.float64]:
     """The features of one pair, in the order of `FEATURES`.
 
     Args:
         alignment: the pair.
-        rivals: the query against candidates of *other* content: where one of them fits better, this pair is less likely
-            to be the copy; where none does, nothing is gained.
+        rival_similarity: the highest `best_similarity` of the query with a candidate of *other* content; -1 for none.
+            Where a rival fits better, this pair is less likely to be the copy; where none does, nothing is gained.
+        rival_motion: the same of `best_motion`.
     """
     a = alignment
-    moving = a.energy / (a.energy + STILL)
     return np.array(
         [
-            a.similarity,
-            a.best_similarity,
+            tanh(STEEP * max(0.0, a.similarity)),
+            tanh(STEEP * max(0.0, a.best_similarity)),
             a.cosine,
-            a.motion,
-            a.best_motion,
-            moving,
-            a.motion * moving,
+            tanh(STEEP * max(0.0, a.motion)),
+            tanh(STEEP * max(0.0, a.best_motion)),
             max(a.query_cover, a.reference_cover),
             min(a.query_cover, a.reference_cover),
+            tanh(STEEP * min(0.0, a.best_similarity - rival_similarity)),
+            tanh(STEEP * min(0.0, a.best_motion - rival_motion)),
+            a.energy / (a.energy + STILL),
             1.0 / max(1, a.overlap),
-            min(0.0, a.best_similarity - max((r.best_similarity for r in rivals), default=-1.0)),
-            min(0.0, a.best_motion - max((r.best_motion for r in rivals), default=-1.0)),
         ]
     )
 
