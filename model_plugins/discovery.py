@@ -183,7 +183,7 @@ class EndpointDirectory:
     def _publish(self, model: str, found: dict[str, Endpoint], listed: float, generation: int) -> None:
         ready = usable(list(found.values()))
         with self._changed:
-            changed = self._usable.get(model) != ready
+            changed = self._usable.get(model, ()) != ready
             self._known[model] = found
             self._usable[model] = ready
             if generation == self._generation:

@@ -8,6 +8,7 @@ only wake the worker, and the worker compares what should be with what is (level
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,8 @@ from kazoo.retry import KazooRetry
 log = structlog.get_logger(__name__)
 
 _BACKOFF = 0.25
+_GIVE_UP = 1.5
+"""Session timeouts without a connection after which the session is taken for expired."""
 
 
 class ZooKeeperSession:
@@ -50,12 +53,8 @@ class ZooKeeperSession:
         self._on_state = on_state
         self._wake = threading.Event()
         self._closing = threading.Event()
-        self._client = KazooClient(
-            hosts=hosts,
-            timeout=timeout,
-            connection_retry=KazooRetry(max_tries=-1, delay=0.1, backoff=2, max_delay=2.0),
-        )
-        self._client.add_listener(self._listen)
+        self._hosts = hosts
+        self._client = self._new_client()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
     @property
@@ -65,7 +64,7 @@ class ZooKeeperSession:
 
     @property
     def session_id(self) -> int | None:
-        """The owner that ZooKeeper writes into our ephemeral nodes; None before the first connection."""
+        """The owner that ZooKeeper writes into our ephemeral nodes; None while not connected."""
         ident = self._client.client_id
         return None if ident is None else int(ident[0])
 
@@ -104,18 +103,43 @@ class ZooKeeperSession:
             self._client.stop()
             self._client.close()
 
+    def _new_client(self) -> KazooClient:
+        retry = KazooRetry(max_tries=-1, delay=0.1, backoff=2, max_delay=2.0)
+        client = KazooClient(hosts=self._hosts, timeout=self._timeout, connection_retry=retry)
+        client.add_listener(self._listen)
+        return client
+
+    def _start_over(self) -> None:
+        """Take a new client.
+
+        A server that was rebuilt has seen fewer transactions than our session, and refuses a client that says so for
+        ever. By now the session has expired anyway.
+        """
+        log.warning("zookeeper_session_given_up", hosts=self._hosts)
+        self._client.stop()
+        self._client.close()
+        self._client = self._new_client()
+        self._client.start_async()
+
     def _listen(self, state: str) -> None:
         self._on_state(state == KazooState.CONNECTED)
         self._wake.set()
 
     def _work(self) -> None:
         pause: float | None = None
+        seen: float | None = None  # when this client was last connected
         while not self._closing.is_set():
             self._wake.wait(self._period if pause is None else min(pause, self._period))
             self._wake.clear()
             pause = None
-            if self._closing.is_set() or not self.connected:
+            if self._closing.is_set():
+                return
+            if not self.connected:
+                if seen is not None and time.monotonic() - seen > self._timeout * _GIVE_UP:
+                    self._start_over()
+                    seen = None
                 continue
+            seen = time.monotonic()
             try:
                 pause = self._reconcile(self._client)
             except (KazooException, KazooTimeoutError) as error:
