@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from materials.errors import Permanent
+from materials.errors import Permanent, Rejected
 from materials.records import Feature
 from model_plugins.builtin.sample_media import gradient_scene
 from model_plugins.features import pdq
@@ -30,9 +30,15 @@ class ImagePdq:
         )
 
     def prepare(self, media: Any) -> dict[str, NDArray[Any]]:
-        """Still -> `hash` uint8 [1, 33]."""
+        """Still -> `hash` uint8 [1, 33].
+
+        Raises:
+            Rejected: the picture has no pixels.
+        """
         if not isinstance(media, ImageMedia):
             raise TypeError(f"image-pdq takes an ImageMedia, not {type(media).__name__}")
+        if media.rgb.size == 0:
+            raise Rejected("empty_image", f"the picture has no pixels ({media.width} x {media.height})")
         return {"hash": pdq.compute(media.rgb)[None]}
 
     def interpret(self, outputs: Tensors) -> Feature:

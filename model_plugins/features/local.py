@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -92,7 +92,8 @@ def resized(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def detect(rgb: NDArray[np.uint8], limit: int = MAX_POINTS) -> Points:
     """The `limit` keypoints of strongest response; rgb uint8 [h, w, 3]."""
     grey = resized(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8))
-    found, raw = cv2.SIFT_create(limit, contrastThreshold=CONTRAST).detectAndCompute(grey, None)
+    find: Any = cv2.SIFT_create  # type: ignore[attr-defined]  # absent from OpenCV's stubs
+    found, raw = find(limit, contrastThreshold=CONTRAST).detectAndCompute(grey, None)
     if not found:
         return Points(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
     order = sorted(range(len(found)), key=lambda i: (-found[i].response, found[i].pt, found[i].angle))[:limit]
@@ -106,7 +107,7 @@ def project(descriptors: FLOATS, basis: Basis) -> NDArray[np.int8]:
     """RootSIFT [n, 128] -> int8 [n, 48]: unit vectors in the basis, in steps of 1/254."""
     low = (descriptors - basis.mean) @ basis.axes
     low /= np.linalg.norm(low, axis=1, keepdims=True) + 1e-9
-    return np.clip(np.rint(low * QUANTUM), -127, 127).astype(np.int8)
+    return np.asarray(np.clip(np.rint(low * QUANTUM), -127, 127), np.int8)
 
 
 def pack(points: Points, basis: Basis) -> NDArray[np.uint8]:

@@ -36,9 +36,12 @@ def luma(rgb: NDArray[np.uint8]) -> Floats:
 def _box(values: Floats, wide: int, tall: int) -> Floats:
     """Mean over a window of `wide` x `tall` pixels, of those that lie in the picture."""
     anchor = (wide - 1 - wide // 2, tall - 1 - tall // 2)
-    how = {"ksize": (wide, tall), "anchor": anchor, "normalize": False, "borderType": cv2.BORDER_CONSTANT}
-    total = cv2.boxFilter(values, cv2.CV_32F, **how)
-    return np.asarray(total / cv2.boxFilter(np.ones_like(values), cv2.CV_32F, **how), np.float32)
+
+    def total(of: Floats) -> Floats:
+        summed = cv2.boxFilter(of, cv2.CV_32F, (wide, tall), None, anchor, False, cv2.BORDER_CONSTANT)
+        return np.asarray(summed, np.float32)
+
+    return np.asarray(total(values) / total(np.ones_like(values)), np.float32)
 
 
 def reduced(grey: Floats) -> Floats:
