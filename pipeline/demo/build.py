@@ -26,7 +26,7 @@ from pipeline.demo.sources import PACKS, default_cache, download, read_media
 SEED: Final = 11
 JOB: Final[dict[str, Any]] = {
     "name": "demo",
-    "mode": "batch",
+    "mode": "streaming",
     "source": {"kind": "files", "path": "input"},
     "sink": {"kind": "files", "path": "."},
     "plugins": ["image-embedding", "image-pdq", "image-local", "video-embedding", "text-embedding"],

@@ -167,11 +167,11 @@ def _singletons(run: Run, preview: Preview, alone: Sequence[Outcome]) -> str:
 
 def _failures(run: Run) -> str:
     failed = [r for r in run.results if r.outcome in ("rejected", "dead")]
-    rows = table(("input", "planted", "outcome", "reason"), _failure_rows(run, failed), "rejected")
+    rows = table(("input", "planted", "reason"), _failure_rows(run, failed), "rejected")
     return f'<h2 id="rejected">Rejected: {len(failed)} inputs, each with its reason</h2>{rows}'
 
 
-def _failure_rows(run: Run, failed: Sequence[Outcome]) -> Iterator[tuple[str, str, str, str]]:
+def _failure_rows(run: Run, failed: Sequence[Outcome]) -> Iterator[tuple[str, str, str]]:
     for result in sorted(failed, key=lambda r: r.material_id):
         defect = run.defects.get(result.material_id, "not planted")
-        yield result.material_id, defect, result.outcome, result.reason or ""
+        yield result.material_id, defect, result.reason or result.outcome

@@ -47,7 +47,7 @@ summary{cursor:pointer;font-weight:600}
 ul.plain{list-style:none;padding:0;margin:10px 0 0}ul.plain li{padding:5px 0;border-top:1px solid var(--line);
 overflow-wrap:anywhere}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:7px 12px 7px 0;
-border-top:1px solid var(--line);overflow-wrap:anywhere}th{font-size:.82rem;color:var(--soft);border:0}
+border-top:1px solid var(--line);overflow-wrap:break-word}th{font-size:.82rem;color:var(--soft);border:0}
 .scroll{overflow-x:auto}
 @media (max-width:600px){.rejected thead{display:none}.rejected td{display:block;border:0;padding:1px 0}
 .rejected tr{display:block;border-top:1px solid var(--line);padding:8px 0}}
