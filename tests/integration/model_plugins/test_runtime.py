@@ -1,0 +1,175 @@
+"""The plug-in runtime over a real socket: batches, rows, extras, checks."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from model_servers import KServe
+from numpy.typing import NDArray
+
+from materials.errors import Permanent, Retryable, UsageError
+from materials.records import Feature
+from model_plugins.instances import StaticDirectory
+from model_plugins.protocol import Example, Manifest, ModelRef, Tensors, TextMedia
+from model_plugins.runtime import PluginRuntime
+
+DOUBLE = ModelRef(name="double", inputs={"in": ("FP32", (3,))}, outputs=("out",), max_batch=4)
+Start = Callable[..., KServe]
+
+
+class Doubling:
+    """Rows through the model, an extra array past it."""
+
+    def __init__(self, name: str = "doubling", model: ModelRef | None = DOUBLE) -> None:
+        self.manifest = Manifest(name=name, version=3, media="text", schema="rows", model=model)
+
+    def prepare(self, media: TextMedia) -> dict[str, NDArray[Any]] | None:
+        return rows(len(media.text)) if media.text else None
+
+    def interpret(self, outputs: Tensors) -> Feature:
+        whole = outputs["out"] if "out" in outputs else outputs["in"]
+        return Feature.of("rows", np.concatenate([whole, outputs["label"][:, None]], axis=1))
+
+    def examples(self) -> list[Example]:
+        return [Example("three rows", TextMedia("abc"))]
+
+
+def rows(count: int, start: int = 0) -> dict[str, NDArray[Any]]:
+    numbers = np.arange(start, start + count, dtype=np.float32)
+    return {"in": np.repeat(numbers[:, None], 3, axis=1), "label": numbers + 0.5}
+
+
+def with_runtime(
+    act: Callable[[PluginRuntime], Awaitable[Any]], *addresses: str, plugins: dict[str, Any] | None = None
+) -> Any:
+    async def go() -> Any:
+        runtime = PluginRuntime(plugins or {"doubling": Doubling()}, StaticDirectory({"double": addresses}))
+        try:
+            return await act(runtime)
+        finally:
+            await runtime.close()
+
+    return asyncio.run(go())
+
+
+def test_many_materials_share_batches_and_keep_their_rows(kserve: Start) -> None:
+    server = kserve()
+    sizes = [1, 1, 7, 2, 13, 1, 4, 1]
+
+    async def act(runtime: PluginRuntime) -> list[Any]:
+        return await asyncio.gather(*[runtime.run({"doubling": rows(n, 100 * k)}) for k, n in enumerate(sizes)])
+
+    for place, (size, features) in enumerate(zip(sizes, with_runtime(act, server.address), strict=True)):
+        assert list(features) == ["doubling@3"]
+        numbers = np.arange(size, dtype=np.float32) + 100 * place
+        expected = np.column_stack([2 * numbers, 2 * numbers, 2 * numbers, numbers + 0.5])
+        np.testing.assert_array_equal(features["doubling@3"].array(), expected)
+    assert sum(server.batches) == sum(sizes)
+    assert max(server.batches) == 4
+    assert len(server.batches) == -(-sum(sizes) // 4)
+
+
+def test_plugins_without_a_model_and_without_tensors(kserve: Start) -> None:
+    plugins = {"doubling": Doubling(), "plain": Doubling("plain", None), "silent": Doubling("silent")}
+
+    async def act(runtime: PluginRuntime) -> Any:
+        return await runtime.run({"plain": rows(2), "doubling": rows(1), "silent": None})
+
+    features = with_runtime(act, kserve().address, plugins=plugins)
+    assert sorted(features) == ["doubling@3", "plain@3"]
+    np.testing.assert_array_equal(features["plain@3"].array()[:, 0], [0, 1])
+
+
+def test_plugins_of_one_model_share_its_batches(kserve: Start) -> None:
+    server = kserve()
+    plugins = {"a": Doubling("a"), "b": Doubling("b")}
+
+    async def act(runtime: PluginRuntime) -> Any:
+        return await runtime.run({"a": rows(2), "b": rows(2, 10)})
+
+    features = with_runtime(act, server.address, plugins=plugins)
+    assert features["b@3"].array()[:, 0].tolist() == [20, 22]
+    assert server.batches == [4]
+
+
+@pytest.mark.parametrize(
+    ("tensors", "complaint"),
+    [
+        ({"in": np.zeros((1, 3), np.float64)}, "as float64"),
+        ({"in": np.zeros((1, 4), np.float32)}, r"as float32 \[1, 4\]"),
+        ({"in": np.zeros(3, np.float32)}, r"takes FP32 \[n, 3\]"),
+        ({"in": np.zeros((0, 3), np.float32)}, "no rows"),
+        ({"label": np.zeros(1)}, "prepared no 'in'"),
+    ],
+)
+def test_tensors_that_do_not_fit_never_reach_a_server(
+    kserve: Start, tensors: dict[str, NDArray[Any]], complaint: str
+) -> None:
+    server = kserve()
+
+    async def act(runtime: PluginRuntime) -> Any:
+        with pytest.raises(Permanent, match=complaint):
+            await runtime.run({"doubling": tensors})
+
+    with_runtime(act, server.address)
+    assert server.batches == []
+
+
+def test_a_plugin_that_raises_says_its_name(kserve: Start) -> None:
+    async def act(runtime: PluginRuntime) -> Any:
+        with pytest.raises(Permanent, match="plug-in doubling@3 failed in interpret: KeyError"):
+            await runtime.run({"doubling": {"in": np.zeros((1, 3), np.float32)}})
+
+    with_runtime(act, kserve().address)
+
+
+def test_unknown_plugins_and_models_that_disagree() -> None:
+    async def act(runtime: PluginRuntime) -> Any:
+        with pytest.raises(UsageError, match="'nobody' is not part of this job"):
+            await runtime.run({"nobody": rows(1)})
+
+    with_runtime(act)
+    other = ModelRef(name="double", inputs={"in": ("FP32", (4,))}, outputs=("out",))
+    with pytest.raises(UsageError, match="other inputs or outputs"):
+        with_runtime(act, plugins={"a": Doubling("a"), "b": Doubling("b", other)})
+
+
+def test_closing_ends_what_is_under_way(kserve: Start) -> None:
+    server = kserve()
+    server.hang.clear()
+
+    async def go() -> None:
+        runtime = PluginRuntime({"doubling": Doubling()}, StaticDirectory({"double": (server.address,)}))
+        tasks = [asyncio.create_task(runtime.run({"doubling": rows(9, k)})) for k in range(5)]
+        await asyncio.sleep(0.02)
+        await runtime.close()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(each, Retryable) for each in answers), answers
+
+    asyncio.run(go())
+
+
+def test_three_loops_in_one_process(kserve: Start) -> None:
+    """As in Flink's mini-cluster, where the operators of all kinds share a process, each with a loop of its own."""
+    server = kserve()
+    answers: dict[int, list[Any]] = {}
+
+    def operator(number: int) -> None:
+        async def act(runtime: PluginRuntime) -> list[Any]:
+            return await asyncio.gather(*[runtime.run({"doubling": rows(1, 1000 * number + n)}) for n in range(200)])
+
+        answers[number] = with_runtime(act, server.address)
+
+    threads = [threading.Thread(target=operator, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number in range(3):
+        firsts = [features["doubling@3"].array()[0, 0] for features in answers[number]]
+        assert firsts == [2.0 * (1000 * number + n) for n in range(200)]
