@@ -2,7 +2,7 @@
 
     class TestMyPlugin(PluginConformance):
         plugin = MyPlugin()
-        outputs = {"embedding": ("FP32", (256,))}
+        outputs: ClassVar = {"embedding": ("FP32", (256,))}
 
 and runs pytest. Needs neither a model server nor pytest to be imported. `outputs` states what the model answers, as
 its metadata does: name -> (dtype, shape without the batch axis); a plug-in without a model leaves it out.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -18,12 +19,12 @@ DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entr
 
 class TestImageEmbedding(PluginConformance):
     plugin = ImageEmbedding()
-    outputs = {"embedding": ("FP32", (256,))}
+    outputs: ClassVar = {"embedding": ("FP32", (256,))}
 
 
 class TestVideoEmbedding(PluginConformance):
     plugin = VideoEmbedding()
-    outputs = {"embedding": ("FP32", (256,))}
+    outputs: ClassVar = {"embedding": ("FP32", (256,))}
 
 
 WITHOUT_MODEL = [name for name in DECLARED if name not in ("image-embedding", "video-embedding")]
