@@ -67,16 +67,18 @@ def build(
         materials.errors.SosieError: an archive is not the pinned one or is damaged.
     """
     stamp = _stamp(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "job.yaml").write_text(yaml.safe_dump(JOB, sort_keys=False), encoding="utf-8")
     known = _read_note(folder / "build.json")
     if known is not None and known["stamp"] == stamp and _intact(folder, known["files"]):
         return Built(folder, int(known["lines"]), stamp, fresh=False)
     media = read_media(download(cache or default_cache(), index=index, get=get), reviews=REVIEWS, seed=seed)
     corpus = compose(media, seed)
     planted = plant(corpus.files["media/china.jpg"], corpus.files["media/carphone.mp4"])
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "build.json").unlink(missing_ok=True)
     lines = _write(folder, corpus, planted, Random(f"{seed}/planted"))
-    sizes = {p.relative_to(folder).as_posix(): p.lstat().st_size for p in sorted((folder / "input").rglob("*.*"))}
+    made = [*sorted((folder / "input").rglob("*.*")), folder / "truth.jsonl", folder / "planted.jsonl"]
+    sizes = {path.relative_to(folder).as_posix(): path.lstat().st_size for path in made}
     _write_lines(folder / "build.json", [{"stamp": stamp, "lines": lines, "files": sizes}])
     return Built(folder, lines, stamp, fresh=True)
 
@@ -100,8 +102,7 @@ def _read_note(path: Path) -> dict[str, Any] | None:
 
 
 def _intact(folder: Path, sizes: dict[str, int]) -> bool:
-    others = ("truth.jsonl", "planted.jsonl", "job.yaml")
-    return all((folder / name).is_file() for name in others) and all(
+    return all(
         os.path.lexists(folder / name) and (folder / name).lstat().st_size == size for name, size in sizes.items()
     )
 
@@ -139,7 +140,6 @@ def _write(folder: Path, corpus: Corpus, planted: Planted, rng: Random) -> int:
     truth = [{"material_id": e.material_id, "cluster": e.cluster} for e in corpus.entries]
     _write_lines(folder / "truth.jsonl", truth)
     _write_lines(folder / "planted.jsonl", bad_rows)
-    (folder / "job.yaml").write_text(yaml.safe_dump(JOB, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return total
 
 
