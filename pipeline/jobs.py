@@ -242,7 +242,8 @@ _PYTHON_ERROR = re.compile(r"^(?:[\w.]+\.)?\w*(?:Error|Exception|Rejected|Retrya
 def _root_cause(error: BaseException) -> str:
     """The innermost error in a Java stack trace, in one line; a Python worker's own error where there is one."""
     text = str(error)
-    python = _PYTHON_ERROR.findall(text.split("Traceback (most recent call last)")[-1]) if "Traceback" in text else []
+    _, traceback, tail = text.rpartition("Traceback (most recent call last)")
+    python = _PYTHON_ERROR.findall(tail) if traceback else []
     causes = [line.split("Caused by:", 1)[1].strip() for line in text.splitlines() if "Caused by:" in line]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return (python[:1] or causes[-1:] or lines[:1] or [type(error).__name__])[0][:500]

@@ -29,8 +29,6 @@ _COMMON = {
     "restart-strategy.exponential-delay.initial-backoff": "500 ms",
     "restart-strategy.exponential-delay.max-backoff": "10 s",
     "restart-strategy.exponential-delay.attempts-before-reset-backoff": "8",
-    # Operators of a batch job run side by side, as in streaming: a bounded input is no reason to stage it on disk.
-    "execution.batch-shuffle-mode": "ALL_EXCHANGES_PIPELINED",
     # The mini-cluster's own REST endpoint; a session cluster's address is given apart from this.
     "rest.port": "0",
     "rest.bind-port": "0",

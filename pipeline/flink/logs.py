@@ -6,7 +6,7 @@ import structlog
 
 
 def to_worker_log() -> None:
-    """Send structlog to `logging`, which Flink collects. In the client's own process the command line has configured it.
+    """Send structlog to `logging`, which Flink collects; in the client's own process the command line has its way.
 
     Structlog's default would call `print(flush=True)`, which PyFlink replaces by one that does not take `flush`.
     """
