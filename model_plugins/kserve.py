@@ -41,6 +41,10 @@ _PERMANENT = {
 }
 
 
+class ServerGone(Retryable):
+    """Nobody listens there (any more)."""
+
+
 def numpy_dtype(name: str) -> np.dtype[Any]:
     """`UINT8` -> the numpy dtype.
 
@@ -105,7 +109,7 @@ def error_of(code: grpc.StatusCode, details: str, model: str, address: str) -> S
     said = f"model {model!r} at {address}: {details or code.name}"
     words = details.lower()
     if code == _CODES.UNAVAILABLE:
-        return Overloaded(said) if any(phrase in words for phrase in _QUEUE_FULL) else Retryable(said)
+        return Overloaded(said) if any(phrase in words for phrase in _QUEUE_FULL) else ServerGone(said)
     if code == _CODES.RESOURCE_EXHAUSTED:
         # the same code for a message above a size limit, which no waiting makes smaller
         return Permanent(said) if "larger than max" in words else Overloaded(said)

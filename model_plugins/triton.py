@@ -14,7 +14,7 @@ from tritonclient.grpc import service_pb2
 from materials.errors import Permanent, Retryable, SosieError
 from model_plugins.balancing import Balancer, RoundRobin
 from model_plugins.instances import Directory, Endpoint
-from model_plugins.kserve import INFER_METHOD, build_request, error_of, read_response
+from model_plugins.kserve import INFER_METHOD, ServerGone, build_request, error_of, read_response
 from model_plugins.protocol import ModelRef
 
 log = structlog.get_logger(__name__)
@@ -32,6 +32,9 @@ _CHANNEL_OPTIONS = (
 _GRACE = 10.0
 """Seconds that calls in flight have when their server leaves the directory."""
 
+_REDIAL = 0.25
+"""Seconds between two rounds over servers that do not listen, when the directory has no news."""
+
 
 class ModelClient:
     """Belongs to one event loop, in which it must be made and closed.
@@ -39,10 +42,10 @@ class ModelClient:
     Args:
         directory: who serves what.
         balancer: chooses the endpoint of each attempt; round robin when not given.
-        patience: seconds that a call waits for a first endpoint when none is known.
+        patience: seconds that a call waits and dials again while no server is known or none of them listens.
     """
 
-    def __init__(self, directory: Directory, balancer: Balancer | None = None, patience: float = 2.0) -> None:
+    def __init__(self, directory: Directory, balancer: Balancer | None = None, patience: float = 5.0) -> None:
         self._loop = asyncio.get_running_loop()
         self._directory = directory
         self._balancer = balancer or RoundRobin()
@@ -72,27 +75,23 @@ class ModelClient:
         """
         self._models.add(model.name)
         tried: set[str] = set()
-        last: SosieError | None = None
+        patient_until = self._loop.time() + self._patience
         try:
             async with asyncio.timeout_at(deadline):
                 request = build_request(model, rows, pieces)
-                endpoints = await self._endpoints(model.name)
-                while endpoint := self._balancer.pick(endpoints, tried):
-                    tried.add(endpoint.address)
+                while True:
                     try:
-                        response = await self._attempt(endpoint, request, deadline, last=len(tried) >= len(endpoints))
-                        return read_response(model, rows, response)
-                    except grpc.aio.AioRpcError as error:
-                        last = error_of(error.code(), error.details() or "", model.name, endpoint.address)
-                        # an unknown model may be known to the next server; bad tensors are bad everywhere
-                        if isinstance(last, Permanent) and error.code() != grpc.StatusCode.NOT_FOUND:
-                            raise last from error
-                        log.warning("model_call_failed", model=model.name, endpoint=endpoint.address, error=str(last))
-                    endpoints = self._directory.endpoints(model.name)
+                        return read_response(model, rows, await self._round(model.name, request, deadline, tried))
+                    except ServerGone:
+                        # the whole service restarts, most likely: a moment later the record would not have to wait
+                        if self._loop.time() >= patient_until:
+                            raise
+                        await self._news(min(self._loop.time() + _REDIAL, patient_until))
         except TimeoutError as error:
-            tried_text = ", ".join(sorted(tried)) or "no server"
-            raise Retryable(f"model {model.name!r} gave no answer within the deadline; tried {tried_text}") from error
-        raise last or self._nobody(model.name)
+            if not tried:
+                raise self._nobody(model.name) from error
+            where = ", ".join(sorted(tried))
+            raise Retryable(f"model {model.name!r} gave no answer within the deadline; tried {where}") from error
 
     async def close(self) -> None:
         """Close all channels."""
@@ -102,6 +101,35 @@ class ModelClient:
         for channel in channels:
             await channel.close()
         await asyncio.gather(*self._closing)
+
+    async def _round(
+        self, model: str, request: service_pb2.ModelInferRequest, deadline: float, seen: set[str]
+    ) -> service_pb2.ModelInferResponse:
+        """Ask one server after another, each once; `seen` gathers their addresses.
+
+        Raises:
+            ServerGone: nobody is known, or nobody listens any more.
+            SosieError: what the last one that listened said.
+        """
+        tried: set[str] = set()
+        failures: list[SosieError] = []
+        endpoints = self._directory.endpoints(model)
+        while endpoint := self._balancer.pick(endpoints, tried):
+            tried.add(endpoint.address)
+            seen.add(endpoint.address)
+            try:
+                return await self._attempt(endpoint, request, deadline, last=len(tried) >= len(endpoints))
+            except grpc.aio.AioRpcError as error:
+                failure = error_of(error.code(), error.details() or "", model, endpoint.address)
+                # an unknown model may be known to the next server; bad tensors are bad everywhere
+                if isinstance(failure, Permanent) and error.code() != grpc.StatusCode.NOT_FOUND:
+                    raise failure from error
+                log.warning("model_call_failed", model=model, endpoint=endpoint.address, error=str(failure))
+                failures.append(failure)
+            endpoints = self._directory.endpoints(model)
+        if not failures:
+            raise self._nobody(model)
+        raise next((each for each in reversed(failures) if not isinstance(each, ServerGone)), failures[-1])
 
     async def _attempt(
         self, endpoint: Endpoint, request: service_pb2.ModelInferRequest, deadline: float, last: bool
@@ -132,22 +160,17 @@ class ModelClient:
             )
         return found[1]
 
-    async def _endpoints(self, model: str) -> tuple[Endpoint, ...]:
-        """The model's servers; waits a little for a first one."""
-        give_up = self._loop.time() + self._patience
-        while not (endpoints := self._directory.endpoints(model)):
-            self._changed.clear()
-            if endpoints := self._directory.endpoints(model):
-                break
-            try:
-                async with asyncio.timeout_at(give_up):
-                    await self._changed.wait()
-            except TimeoutError:
-                raise self._nobody(model) from None
-        return endpoints
+    async def _news(self, until: float) -> None:
+        """Wait until the directory changes, `until` at most."""
+        self._changed.clear()
+        try:
+            async with asyncio.timeout_at(until):
+                await self._changed.wait()
+        except TimeoutError:
+            return
 
-    def _nobody(self, model: str) -> Retryable:
-        return Retryable(
+    def _nobody(self, model: str) -> ServerGone:
+        return ServerGone(
             f"no server offers model {model!r}: nobody is ready in {self._directory.where(model)}; "
             "`sosie status` shows what runs"
         )

@@ -115,7 +115,8 @@ def test_errors_by_kind(kserve: Start, code: grpc.StatusCode, words: str, expect
     server.fault = (code, words)
     with pytest.raises(Retryable if expected is not Permanent else Permanent, match=words) as caught:
         ask(server.address)
-    assert type(caught.value) is expected
+    assert isinstance(caught.value, expected)
+    assert isinstance(caught.value, Overloaded) == (expected is Overloaded)
 
 
 def test_a_model_that_one_server_does_not_have_is_asked_of_another(kserve: Start) -> None:
@@ -154,7 +155,7 @@ def test_a_server_that_comes_back_on_its_port_is_used_again(kserve: Start) -> No
 
     async def go() -> None:
         loop = asyncio.get_running_loop()
-        client = ModelClient(StaticDirectory({"double": (first.address,)}))
+        client = ModelClient(StaticDirectory({"double": (first.address,)}), patience=0.0)
         pieces = {"in": [np.ones((1, 3), np.float32)]}
         await client.infer(DOUBLE, 1, pieces, loop.time() + 5)
         await loop.run_in_executor(None, first.stop)
@@ -168,6 +169,25 @@ def test_a_server_that_comes_back_on_its_port_is_used_again(kserve: Start) -> No
                 await client.infer(DOUBLE, 1, pieces, loop.time() + 5)
             except Retryable:
                 await asyncio.sleep(0.05)  # the channel waits before it dials again
+        await client.close()
+
+    asyncio.run(go())
+
+
+def test_a_call_outlives_a_restart_of_the_only_server(kserve: Start) -> None:
+    first = kserve()
+
+    async def go() -> None:
+        loop = asyncio.get_running_loop()
+        client = ModelClient(StaticDirectory({"double": (first.address,)}))
+        pieces = {"in": [np.ones((1, 3), np.float32)]}
+        await client.infer(DOUBLE, 1, pieces, loop.time() + 5)
+        await loop.run_in_executor(None, first.stop)
+        call = asyncio.create_task(client.infer(DOUBLE, 1, pieces, loop.time() + 10))
+        done, _ = await asyncio.wait([call], timeout=0.3)
+        assert not done, "it waits while nobody listens"
+        await loop.run_in_executor(None, lambda: kserve("double", port=first.port))
+        assert (await call)["out"].tolist() == [[2, 2, 2]]
         await client.close()
 
     asyncio.run(go())
