@@ -135,9 +135,11 @@ class ZooKeeperSession:
             if self._closing.is_set():
                 return
             if not self.connected:
-                if seen is not None and time.monotonic() - seen > self._timeout * _GIVE_UP:
-                    self._start_over()
-                    seen = None
+                if seen is not None:
+                    pause = seen + self._timeout * _GIVE_UP - time.monotonic()
+                    if pause <= 0:
+                        self._start_over()
+                        seen = pause = None
                 continue
             seen = time.monotonic()
             try:
