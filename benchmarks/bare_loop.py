@@ -16,9 +16,9 @@ from typing import Any
 import faiss
 import numpy as np
 import onnxruntime
-from model_plugins.builtin.image_embedding import ImageEmbedding
 from numpy.typing import NDArray
 
+from model_plugins.builtin.image_embedding import ImageEmbedding
 from pipeline.media.image import decode_image
 from pipeline.media.limits import MediaLimits
 
@@ -37,7 +37,7 @@ class Bare:
 
     def decode(self, path: Path) -> NDArray[np.uint8]:
         """The very functions that the job's decode child calls: the bytes in, uint8 [1, 224, 224, 3] out."""
-        media = decode_image(path.read_bytes(), self.limits, self.plugin.manifest.min_side)
+        media = decode_image(path.read_bytes(), path.name, self.limits, self.plugin.manifest.min_side)
         tensors = self.plugin.prepare(media)
         assert tensors is not None
         return np.asarray(tensors["image"], dtype=np.uint8)

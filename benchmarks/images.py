@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.demo import sources
+
 _SIDE = 640
 _QUALITY = 90
 
 
-def make(photos: Sequence[Path], folder: Path, count: int, seed: int = 7) -> list[Path]:
+def make(folder: Path, count: int, seed: int = 7) -> list[Path]:
     """Write `count` JPEGs of 640 x 480; no two are equal. Quick when they are there already."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{i:05d}.jpg" for i in range(count)]
     if all(path.exists() for path in paths):
         return paths
     rng = np.random.default_rng(seed)
-    pictures = [picture for photo in photos if (picture := cv2.imread(str(photo))) is not None]
+    photos = sources.read_media(sources.download(sources.default_cache()), reviews=1, seed=seed).photos
+    decoded = (cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) for _, data in sorted(photos.items()))
+    pictures = [np.asarray(picture, np.uint8) for picture in decoded if picture is not None]
     for i, path in enumerate(paths):
         crop = _crop(pictures[i % len(pictures)], rng)
         cv2.imwrite(str(path), crop, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])

@@ -32,7 +32,6 @@ from benchmarks import bare_loop, images
 from deploy import stack
 from deploy.addresses import Addresses
 from model_plugins.recipes.build import default_cache
-from pipeline.demo import sources
 
 _POLL_S = 0.02
 
@@ -123,7 +122,7 @@ def main() -> None:
     jobs, bares, spent = list[float](), list[float](), list[dict[str, float]]()
     with tempfile.TemporaryDirectory(prefix="sosie-throughput-") as name:
         folder, state = Path(name), Path(name) / "state"
-        paths = images.make(sources.photos(), folder / "pictures", args.images)
+        paths = images.make(folder / "pictures", args.images)
         addresses = stack.up(state)
         try:
             kinds = {"threads": bare_loop.run_threads, "processes": bare_loop.run_processes}

@@ -9,25 +9,36 @@ A material's parts (`P1/0`) have features of their own. A rejected line never ov
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any, NamedTuple
+
 import msgspec
 import redis.asyncio
 from redis.exceptions import RedisError
 
 from materials.errors import Retryable
+from materials.parsing import MAX_POST_MEDIA
 from materials.records import Features, Outcome
+from model_plugins.batching import MicroBatcher, Slice
 
 FEATURES = "sosie:feat:"
 OUTCOME = "sosie:outcome:"
 PROGRESS = "sosie:job:"
 _PROGRESS_TTL_S = 86_400
-_MANY = 256
+_MANY = 64
+_WAIT_S = 0.002
 
 _msgpack = msgspec.msgpack.Encoder()
 _json = msgspec.json.Encoder()
 
 
+class _Write(NamedTuple):
+    outcome: Outcome
+    features: dict[str, Features]
+
+
 class Projection:
-    """Writes outcomes and features, one round trip a material.
+    """Writes outcomes and features; what finishes together shares a round trip. Use it from one event loop.
 
     Args:
         url: `redis://host:port/0`.
@@ -41,6 +52,7 @@ class Projection:
         self._policy = policy
         self._progress = PROGRESS + run_id
         self._ttl_s = ttl_s
+        self._batcher: MicroBatcher[_Write, None] = MicroBatcher(self._write, _MANY, wait=_WAIT_S, in_flight=2)
 
     async def publish(self, outcome: Outcome, features: dict[str, Features]) -> None:
         """Write one outcome.
@@ -52,10 +64,32 @@ class Projection:
         Raises:
             Retryable: Redis did not answer; writing again is harmless.
         """
+        await self._batcher.submit(_Write(outcome, features), 1)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._batcher.close()
+        await self._redis.aclose()
+
+    async def _write(self, slices: list[Slice[_Write]]) -> list[None]:
         pipe = self._redis.pipeline(transaction=False)
+        counts: Counter[str] = Counter()
+        for piece in slices:
+            self._add(pipe, piece.item.outcome, piece.item.features)
+            counts[piece.item.outcome.outcome] += 1
+        for name, count in counts.items():
+            pipe.hincrby(self._progress, name, count)
+        pipe.expire(self._progress, _PROGRESS_TTL_S)
+        try:
+            await pipe.execute()
+        except (RedisError, OSError) as error:
+            raise Retryable(f"Redis did not take {len(slices)} outcomes: {error}") from error
+        return [None] * len(slices)
+
+    def _add(self, pipe: Any, outcome: Outcome, features: dict[str, Features]) -> None:
         key = OUTCOME + outcome.material_id
         if outcome.outcome == "deleted":
-            pipe.delete(FEATURES + outcome.material_id, *(f"{FEATURES}{outcome.material_id}/{i}" for i in range(18)))
+            pipe.delete(FEATURES + outcome.material_id, *(f"{FEATURES}{outcome.material_id}/{i}" for i in range(MAX_POST_MEDIA)))
         for material_id, found in features.items():
             if found:
                 pipe.hset(FEATURES + material_id, mapping={k: _msgpack.encode(f) for k, f in found.items()})
@@ -65,13 +99,3 @@ class Projection:
             pipe.hsetnx(key, self._policy, _json.encode(outcome))
         else:
             pipe.hset(key, self._policy, _json.encode(outcome))
-        pipe.hincrby(self._progress, outcome.outcome, 1)
-        pipe.expire(self._progress, _PROGRESS_TTL_S)
-        try:
-            await pipe.execute()
-        except (RedisError, OSError) as error:
-            raise Retryable(f"Redis did not take the outcome of {outcome.material_id}: {error}") from error
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._redis.aclose()

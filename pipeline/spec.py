@@ -69,11 +69,13 @@ class Retry(_Frozen):
 
 
 class Threads(_Frozen):
-    """Caps for a machine that is shared. `decoders`: decode children per kind; `in_flight`: model calls at once."""
+    """Caps for a machine that is shared. `decoders`: decode children per kind; `in_flight`: model calls at once;
+    `capacity`: records of a kind under way. Each bundle's end waits for its last call, so a small capacity leaves the
+    models idle more often."""
 
     decoders: Annotated[int, Field(ge=1, le=64)] = 1
     in_flight: Annotated[int, Field(ge=1, le=64)] = 3
-    capacity: Annotated[int, Field(ge=1, le=10_000)] = 100
+    capacity: Annotated[int, Field(ge=1, le=10_000)] = 400
 
 
 class JobSpec(_Frozen):

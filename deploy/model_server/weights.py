@@ -14,9 +14,9 @@ RECIPES = "model_plugins.recipes.build"
 
 
 def cache_folder() -> Path:
-    """`SOSIE_CACHE`, else `~/.cache/sosie/models`."""
+    """`$SOSIE_CACHE/models`, else `~/.cache/sosie/models`."""
     given = os.environ.get("SOSIE_CACHE")
-    return Path(given).expanduser() if given else Path.home() / ".cache" / "sosie" / "models"
+    return (Path(given).expanduser() if given else Path.home() / ".cache" / "sosie") / "models"
 
 
 def ensure_model(name: str, cache: Path | None = None, say: Callable[[str], None] | None = None) -> Path:

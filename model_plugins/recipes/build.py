@@ -41,8 +41,8 @@ class ModelManifest(msgspec.Struct, frozen=True):
 
 
 def default_cache() -> Path:
-    """`$SOSIE_CACHE`, or `~/.cache/sosie/models`."""
-    return Path(os.environ.get("SOSIE_CACHE") or Path.home() / ".cache" / "sosie" / "models")
+    """`$SOSIE_CACHE/models`, or `~/.cache/sosie/models`."""
+    return Path(os.environ.get("SOSIE_CACHE") or Path.home() / ".cache" / "sosie") / "models"
 
 
 def read_manifest(path: Path) -> ModelManifest | None:

@@ -24,6 +24,7 @@ VERIFIED = 12
 """Candidates that RANSAC looks at, the most promising first: about half a millisecond each."""
 CERTAIN_COSINE = 0.995
 CERTAIN_SCORE = 0.999
+_PLACE = {name: place for place, name in enumerate(measure.FEATURES)}
 
 
 class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,10 +35,8 @@ class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def probability(self, pair: Pair) -> float:
         """0..1."""
-        columns = measure.vector(pair)
-        total = self.bias + sum(
-            weight * float(columns[measure.FEATURES.index(name)]) for name, weight in self.weights.items()
-        )
+        columns = measure.columns(pair)
+        total = self.bias + sum(weight * columns[_PLACE[name]] for name, weight in self.weights.items())
         return 1 / (1 + math.exp(-max(-40.0, min(40.0, total))))
 
 
@@ -134,6 +133,8 @@ class ImageFusion:
         return pairs
 
     def _worth_verifying(self, ours: Picture, theirs: Sequence[Picture], pairs: Sequence[Pair]) -> list[int]:
+        if ours.keypoints is None:
+            return []
         promise = [
             -1.0 if self._certain(ours, picture, pair) else self._before(ours, picture, pair)
             for picture, pair in zip(theirs, pairs, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -140,23 +141,27 @@ CHANCE_INLIERS = 7
 """As many places agree by chance now and then; surplus counts from here."""
 
 
+def columns(pair: Pair) -> tuple[float, ...]:
+    """What `FEATURES` names, in its order. Plain floats: numpy's cost would be most of a cheap pair's."""
+    found = pair.geometry
+    votes = math.log1p(pair.votes)
+    return (
+        pair.cosine,
+        pair.cosine - pair.cosine_background,
+        votes,
+        votes - math.log1p(pair.votes_background),
+        max(0.0, 1 - pair.hamming / 112),
+        max(0.0, 1 - pair.hamming_turned / 100),
+        math.log1p(found.inliers),
+        math.log1p(max(0, found.inliers - CHANCE_INLIERS)),
+        found.share,
+        math.sqrt(found.cells) / 8,
+        math.sqrt(found.area),
+        float(found.mirrored),
+        1 / math.sqrt(1 + pair.points),
+    )
+
+
 def vector(pair: Pair) -> NDArray[np.float64]:
     """float64 [13], the columns named in `FEATURES`."""
-    found = pair.geometry
-    return np.array(
-        [
-            pair.cosine,
-            pair.cosine - pair.cosine_background,
-            np.log1p(pair.votes),
-            np.log1p(pair.votes) - np.log1p(pair.votes_background),
-            max(0.0, 1 - pair.hamming / 112),
-            max(0.0, 1 - pair.hamming_turned / 100),
-            np.log1p(found.inliers),
-            np.log1p(max(0, found.inliers - CHANCE_INLIERS)),
-            found.share,
-            np.sqrt(found.cells) / 8,
-            np.sqrt(found.area),
-            float(found.mirrored),
-            1 / np.sqrt(1 + pair.points),
-        ]
-    )
+    return np.array(columns(pair))
