@@ -48,7 +48,7 @@ class ServerProbe:
             index = self._ask("RepositoryIndex", service_pb2.RepositoryIndexRequest(ready=True))
             versions: dict[str, list[str]] = {}
             for entry in index.models:
-                if entry.state in ("READY", ""):
+                if _is_ready(entry.state):
                     versions.setdefault(entry.name, []).append(entry.version)
             models = {name: self._served(name, tuple(sorted(each))) for name, each in versions.items()}
             return ServerView(True, {name: served for name, served in models.items() if served}, self._server_build())
@@ -93,6 +93,11 @@ class ServerProbe:
             if error.code() != grpc.StatusCode.UNIMPLEMENTED:
                 raise
             return 0  # MLServer has no such call
+
+
+def _is_ready(state: str) -> bool:
+    """Triton writes `READY`, MLServer `State.READY`, others nothing for a list that holds ready models alone."""
+    return state.rpartition(".")[2] in ("READY", "")
 
 
 class Readiness:
