@@ -1,1 +1,1 @@
-"""Ground floor: what a material is. Pure records, typed errors, parsing and text normalisation; imports nothing of ours."""
+"""Ground floor: what a material is. Records, typed errors, parsing and text normalisation; imports nothing of ours."""

@@ -1,11 +1,11 @@
 """Errors, typed by what to do about them.
 
-    SosieError
-    ├── Retryable          the same call may succeed later; the record goes to the retry path
-    │   └── Overloaded     the other side is full: wait `retry_after` seconds, this is backpressure and not a fault
-    ├── Permanent          the same call will fail again; the record is dead-lettered at once
-    │   └── Rejected       the *input* is bad: outcome `rejected`, with `code: sentence` as its reason
-    └── UsageError         the person who called made a mistake; exit code 2 and the next command to try
+SosieError
+├── Retryable          the same call may succeed later; the record goes to the retry path
+│   └── Overloaded     the other side is full: wait `retry_after` seconds, this is backpressure and not a fault
+├── Permanent          the same call will fail again; the record is dead-lettered at once
+│   └── Rejected       the *input* is bad: outcome `rejected`, with `code: sentence` as its reason
+└── UsageError         the person who called made a mistake; exit code 2 and the next command to try
 """
 
 from __future__ import annotations

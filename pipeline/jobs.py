@@ -213,9 +213,13 @@ def _follow(client: Any, counts: Callable[[], dict[str, int]], progress: Progres
 
 def _stop(client: Any, savepoints: Path, progress: Progress) -> None:
     """Stop with a savepoint, so that what was computed is committed to the sink."""
+    from pyflink.java_gateway import get_gateway
+
     progress.stage("stopping: committing what is done")
     try:
-        client.stop_with_savepoint(False, savepoints.as_uri()).result()
+        # pyflink's own stop_with_savepoint lacks the format, which Flink 2 insists on.
+        formats = get_gateway().jvm.org.apache.flink.core.execution.SavepointFormatType
+        client._j_job_client.stopWithSavepoint(False, savepoints.as_uri(), formats.NATIVE).get()
     except Exception as error:
         with suppress(Exception):
             client.cancel().result()

@@ -89,7 +89,9 @@ class Projection:
     def _add(self, pipe: Any, outcome: Outcome, features: dict[str, Features]) -> None:
         key = OUTCOME + outcome.material_id
         if outcome.outcome == "deleted":
-            pipe.delete(FEATURES + outcome.material_id, *(f"{FEATURES}{outcome.material_id}/{i}" for i in range(MAX_POST_MEDIA)))
+            pipe.delete(
+                FEATURES + outcome.material_id, *(f"{FEATURES}{outcome.material_id}/{i}" for i in range(MAX_POST_MEDIA))
+            )
         for material_id, found in features.items():
             if found:
                 pipe.hset(FEATURES + material_id, mapping={k: _msgpack.encode(f) for k, f in found.items()})

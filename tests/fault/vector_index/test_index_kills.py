@@ -23,7 +23,7 @@ V = vectors(40, dim=256)
 DIE_BEFORE_THE_SPACES_LEARN = """
 import os, signal, sys
 from pathlib import Path
-sys.path[:0] = [{tests!r}, {root!r}]
+sys.path[:0] = [{support!r}, {root!r}]
 from index_items import image, near, plain_rankers, vectors
 from vector_index.engine import Engine
 
@@ -43,8 +43,9 @@ engine.assign([image("b", near(V[0], 0.97)), image("c", V[1])])
 
 
 def test_content_id_survives_kill_between_log_and_index(tmp_path: Path) -> None:
-    tests = Path(__file__).parents[2]
-    script = DIE_BEFORE_THE_SPACES_LEARN.format(tests=str(tests), root=str(tests.parent), state=str(tmp_path))
+    root = Path(__file__).parents[3]
+    support = root / "tests" / "support"
+    script = DIE_BEFORE_THE_SPACES_LEARN.format(support=str(support), root=str(root), state=str(tmp_path))
     died = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
     assert died.returncode == -signal.SIGKILL, died.stderr
     engine = Engine(tmp_path, plain_rankers())

@@ -1,13 +1,13 @@
-"""Stacks of which a part runs elsewhere: here, in another stack beside it."""
+"""Stacks of which a part runs elsewhere: here, in the stack that all tests share."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
+from sosie_system import System
 
 from deploy import stack
 from deploy.addresses import Addresses, FixedPorts, GivenAddresses
@@ -17,21 +17,11 @@ from deploy.processes import marked
 from materials.errors import UsageError
 
 pytestmark = pytest.mark.stack
-# Only the two light parts are started; the rest is given, and is not asked for by anything here.
-
-
-@pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Addresses]]:
-    state = tmp_path_factory.mktemp("elsewhere")
-    yield state, stack.up(state, GivenAddresses())
-    stack.down(state)
 
 
 @pytest.mark.timeout(120)
-def test_two_stacks_side_by_side_one_using_parts_of_the_other(
-    elsewhere: tuple[Path, Addresses], tmp_path: Path
-) -> None:
-    there = elsewhere[1]
+def test_two_stacks_side_by_side_one_using_parts_of_the_other(system: System, tmp_path: Path) -> None:
+    there = system.addresses
     given = GivenAddresses(zookeeper=there.zookeeper, triton=there.triton, index=there.index)
     port = choose(1, random.Random(3))[0]
     here = stack.up(tmp_path, given, fixed=FixedPorts(redis=port))
@@ -49,11 +39,11 @@ def test_two_stacks_side_by_side_one_using_parts_of_the_other(
             assert theirs.get("whose") is None
     finally:
         assert stack.down(tmp_path) == ["redis"]
-    assert stack.find(elsewhere[0]) == there
+    assert stack.find(system.state) == there
 
 
-def test_with_everything_given_nothing_is_started(elsewhere: tuple[Path, Addresses], tmp_path: Path) -> None:
-    there = elsewhere[1]
+def test_with_everything_given_nothing_is_started(system: System, tmp_path: Path) -> None:
+    there = system.addresses
     given = GivenAddresses(there.zookeeper, there.redis, there.index, there.triton)
     assert stack.up(tmp_path, given) == there
     assert stack.find(tmp_path) == there
@@ -63,8 +53,6 @@ def test_with_everything_given_nothing_is_started(elsewhere: tuple[Path, Address
     assert stack.find(tmp_path) is None
 
 
-def test_a_server_of_another_kind_is_told_from_the_one_that_was_meant(
-    elsewhere: tuple[Path, Addresses], tmp_path: Path
-) -> None:
+def test_a_server_of_another_kind_is_told_from_the_one_that_was_meant(system: System, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"index at .* is unreachable \(it answers UNIMPLEMENTED\)"):
-        stack.up(tmp_path, GivenAddresses(index=elsewhere[1].triton))
+        stack.up(tmp_path, GivenAddresses(index=system.addresses.triton))

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from model_servers import wait_until
+from sosie_system import System
 
-from deploy import stack
 from deploy.addresses import Addresses
 from materials.errors import Permanent
 from materials.records import Features
@@ -26,12 +26,8 @@ pytestmark = pytest.mark.stack
 
 
 @pytest.fixture(scope="module")
-def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
-    state = tmp_path_factory.mktemp("stack")
-    try:
-        yield stack.up(state)
-    finally:
-        stack.down(state)
+def addresses(system: System) -> Addresses:
+    return system.addresses
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import redis
-from conftest import System, results, write_job
 from scenes import scene, write_clip, write_jpeg
+from sosie_system import System, results, write_job
 
 from vector_index.client import IndexClient
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import System, results, write_job
 from scenes import scene, write_clip, write_jpeg
+from sosie_system import System, results, write_job
 
 from deploy.flink import SessionCluster, start_session_cluster
 

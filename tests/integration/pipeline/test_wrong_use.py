@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from conftest import System, sosie, write_job
+from sosie_system import System, sosie, write_job
 
 RECORD = {"material_id": "w", "kind": "post", "text": "words enough for a text"}
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pipeline.media.pool import Prepared
 
 from materials.errors import Overloaded, Permanent, Rejected, Retryable
 from materials.records import AssignItem, Assignment, Feature, Features, Material, Outcome
 from model_plugins.protocol import TextMedia
 from pipeline.envelope import Envelope
+from pipeline.media.pool import Prepared
 from pipeline.spec import Retry
 from pipeline.understanding import Understanding, media_kind
 

@@ -1,22 +1,21 @@
-"""One real stack for all job tests of a session; each test uses ids of its own."""
+"""A running system, the command line as a person would use it, and job specs to run."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 import yaml
 
-from deploy import stack
 from deploy.addresses import Addresses
 
 PLUGINS = ["image-embedding", "image-pdq", "image-local", "video-embedding", "text-embedding"]
+COMMAND = [sys.executable, "-m", "pipeline.cli.main"]
 
 
 class System(msgspec.Struct, frozen=True):
@@ -29,17 +28,19 @@ class System(msgspec.Struct, frozen=True):
         """Standard output of a command that must end with `code`."""
         return sosie(*arguments, "--state", self.state, code=code).stdout
 
+    def ask(self, *arguments: object, code: int = 0) -> Any:
+        """What a command with `--json` says."""
+        return json.loads(self.sosie(*arguments, "--json", code=code))
+
     def run(self, spec: Path, code: int = 0) -> dict[str, Any]:
         """The run's summary."""
-        summary: dict[str, Any] = json.loads(self.sosie("run", spec, "--json", code=code))
+        summary: dict[str, Any] = self.ask("run", spec, code=code)
         return summary
 
 
 def sosie(*arguments: object, code: int, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a person would."""
-    command = [sys.executable, "-m", "pipeline.cli.main", *map(str, arguments)]
-    import os
-
+    """Run the command line."""
+    command = [*COMMAND, *map(str, arguments)]
     done = subprocess.run(
         command, capture_output=True, text=True, env=os.environ | environment, timeout=240, check=False
     )
@@ -47,13 +48,23 @@ def sosie(*arguments: object, code: int, **environment: str) -> subprocess.Compl
     return done
 
 
+def write_lines(path: Path, records: list[Any]) -> Path:
+    """A stream, visible at once and whole; a `bytes` record is written as it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [r if isinstance(r, bytes) else json.dumps(r, ensure_ascii=False).encode() for r in records]
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_bytes(b"".join(line + b"\n" for line in lines))
+    return unfinished.rename(path)
+
+
 def write_job(folder: Path, records: list[Any], name: str = "job", **changes: Any) -> Path:
-    """A spec and its input; a `str` or `bytes` record is written as it is."""
-    (folder / "input").mkdir(parents=True, exist_ok=True)
-    with (folder / "input" / f"{name}.jsonl").open("wb") as file:
-        for record in records:
-            line = record if isinstance(record, bytes) else json.dumps(record, ensure_ascii=False).encode()
-            file.write(line + b"\n")
+    """A spec and its input."""
+    write_lines(folder / "input" / f"{name}.jsonl", records)
+    return write_spec(folder, name, **changes)
+
+
+def write_spec(folder: Path, name: str, **changes: Any) -> Path:
+    """A spec that reads `input/NAME.jsonl` and writes to `out-NAME`, but for `changes`."""
     spec = {
         "name": name,
         "source": {"kind": "files", "path": f"input/{name}.jsonl"},
@@ -69,14 +80,3 @@ def results(folder: Path, name: str = "job", run_id: str = "") -> list[dict[str,
     """The committed outcomes of a job."""
     files = sorted((folder / f"out-{name}" / "results").glob(f"{run_id}*.jsonl"))
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
-
-
-@pytest.fixture(scope="session")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """ZooKeeper, Valkey, Triton, announcer and index service, on free ports."""
-    state = tmp_path_factory.mktemp("system")
-    addresses = stack.up(state)
-    try:
-        yield System(state, addresses)
-    finally:
-        stack.down(state)

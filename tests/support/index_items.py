@@ -109,7 +109,7 @@ def free_port() -> int:
 def server(state: Path, port: int, *options: str) -> Iterator[subprocess.Popen[str]]:
     """The real service; it dies with the block."""
     command = [sys.executable, "-m", "vector_index.server", "--state", str(state), "--listen", f"127.0.0.1:{port}"]
-    process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
+    process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
     try:
         yield process
     finally:
