@@ -55,35 +55,26 @@ class Comparer:
             infos: of every row in `hits` that still lives; those of centres are added to it.
             exclude: a material id that is left out: the query's own.
         """
-        usable = {
-            key: [
-                (row, score)
-                for row, score in found
-                if row in infos and infos[row].kind == query.kind and infos[row].material_id != exclude
-            ]
-            for key, found in hits.items()
-        }
-        rows = self._select(usable, infos, per_space)
-        if not rows:
+        recall, chosen = _looked_at(hits, infos, query.kind, exclude, per_space)
+        if not chosen:
             return []
-        centres = self._log.clusters.centres({infos[row].content_id for row in rows if infos[row].content_id})
+        known = {info.content_id for info in chosen.values() if info.content_id}
+        centres = self._log.clusters.centres(known)
         missing = [row for row in centres.values() if row not in infos]
         if missing:
             infos.update(self._log.infos(missing, policy))
-        rows = [
-            row
-            for row in dict.fromkeys([*rows, *centres.values()])
-            if row in infos and infos[row].material_id != exclude
-        ]
-        evidence = [self._evidence(row, infos[row], policy) for row in rows]
-        row_of = {infos[row].material_id: row for row in rows}
+        for row in centres.values():
+            if row not in chosen and row in infos and infos[row].material_id != exclude:
+                chosen[row] = infos[row]
+        evidence = [self._evidence(row, info, policy) for row, info in chosen.items()]
+        row_of = {info.material_id: row for row, info in chosen.items()}
         compared = []
-        for candidate in self._rank(query, evidence, self._recall(usable, infos)):
+        for candidate in self._rank(query, evidence, recall):
             row = row_of[candidate.material_id]
-            content_id = infos[row].content_id
-            complete = msgspec.structs.replace(candidate, content_id=content_id)
-            compared.append(Compared(complete, row, centres.get(content_id) == row, infos[row].exemplar))
-        compared.sort(key=lambda entry: (-entry.candidate.score, not entry.is_centre, entry.row))
+            info = chosen[row]
+            is_centre = centres.get(info.content_id) == row
+            compared.append(Compared(_under(info.content_id, candidate), row, is_centre, info.exemplar))
+        compared.sort(key=_best_first)
         return compared
 
     def sharing_posts(self, content_ids: list[str], k: int) -> RowHits:
@@ -115,31 +106,43 @@ class Comparer:
             parts=self._log.clusters.media(row, policy) if info.kind == "post" else (),
         )
 
-    @staticmethod
-    def _select(hits: Mapping[str, RowHits], infos: Mapping[int, RowInfo], per_space: int) -> list[int]:
-        chosen: dict[int, None] = {}
-        for found in hits.values():
-            taken = 0
-            groups: Counter[str] = Counter()
-            for row, _ in found:
-                group = infos[row].group
-                if taken == per_space:
-                    break
-                if group and groups[group] == PER_GROUP:
-                    continue
-                groups[group] += 1
-                taken += 1
-                chosen[row] = None
-        return list(chosen)
 
-    @staticmethod
-    def _recall(hits: Mapping[str, RowHits], infos: Mapping[int, RowInfo]) -> Recall:
-        return Recall(
-            {
-                key: tuple(RecallHit(infos[row].material_id, infos[row].group, score) for row, score in found)
-                for key, found in hits.items()
-            }
-        )
+def _looked_at(
+    hits: Mapping[str, RowHits], infos: Mapping[int, RowInfo], kind: Kind, exclude: str, per_space: int
+) -> tuple[Recall, dict[int, RowInfo]]:
+    """What recall found of that kind, and of it the rows that are worth fine ranking, in one pass over the hits."""
+    chosen: dict[int, RowInfo] = {}
+    recall: dict[str, tuple[RecallHit, ...]] = {}
+    for key, found in hits.items():
+        seen: list[RecallHit] = []
+        taken = 0
+        of_group: dict[str, int] = {}
+        for row, score in found:
+            info = infos.get(row)
+            if info is None or info.kind != kind or info.material_id == exclude:
+                continue
+            group = info.group
+            seen.append(RecallHit(info.material_id, group, score))
+            if taken == per_space:
+                continue
+            members = of_group.get(group, 0)
+            if members < PER_GROUP or not group:
+                of_group[group] = members + 1
+                taken += 1
+                chosen[row] = info
+        recall[key] = tuple(seen)
+    return Recall(recall), chosen
+
+
+def _under(content_id: str, candidate: Candidate) -> Candidate:
+    """With the policy's own content ID: rankers see the group, which may be another policy's."""
+    if candidate.content_id == content_id:
+        return candidate
+    return msgspec.structs.replace(candidate, content_id=content_id)
+
+
+def _best_first(entry: Compared) -> tuple[float, bool, int]:
+    return -entry.candidate.score, not entry.is_centre, entry.row
 
 
 def evidence_of(item: AssignItem, parts: tuple[tuple[str, str], ...] = ()) -> Evidence:

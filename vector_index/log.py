@@ -40,7 +40,7 @@ class Live(msgspec.Struct, frozen=True):
     kind: Kind
 
 
-class RowInfo(msgspec.Struct, frozen=True):
+class RowInfo(msgspec.Struct, frozen=True, gc=False):
     """What recall needs to know of a row. `content_id` is the policy's own, "" where it has none there; `group` is
     that or any other policy's: it tells distinct contents apart. `exemplar`: newcomers may join through it."""
 

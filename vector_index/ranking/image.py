@@ -37,7 +37,12 @@ class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """0..1."""
         columns = measure.columns(pair)
         total = self.bias + sum(weight * columns[_PLACE[name]] for name, weight in self.weights.items())
-        return 1 / (1 + math.exp(-max(-40.0, min(40.0, total))))
+        return _sigmoid(total)
+
+    def line(self, background: float) -> tuple[float, float]:
+        """(intercept, slope) of the sum over the cosine, for weights of the set `vector` and a query's background."""
+        own_rank = self.weights.get("cosine_own_rank", 0.0)
+        return self.bias - own_rank * background, self.weights.get("cosine", 0.0) + own_rank
 
 
 class Fitted(msgspec.Struct, frozen=True):
@@ -49,6 +54,10 @@ class Fitted(msgspec.Struct, frozen=True):
     sets: dict[str, Weights]
     before: dict[str, Weights]
     training: dict[str, float]
+
+
+def _sigmoid(total: float) -> float:
+    return 1 / (1 + math.exp(-max(-40.0, min(40.0, total))))
 
 
 def shipped() -> Fitted:
@@ -79,9 +88,14 @@ class ImageFusion:
     def __init__(self, fitted: Fitted | None = None, verified: int = VERIFIED) -> None:
         self._fitted = fitted or shipped()
         self._verified = verified
+        self._lone = self._fitted.sets.get(EMBEDDING)
 
     def rank(self, query: Evidence, candidates: Sequence[Evidence], recall: Recall) -> list[Candidate]:
         """Score every candidate: relation `same`, `recall_score` the cosine (without an embedding, the votes)."""
+        cosines = measure.lone_cosines(query.features, candidates)
+        if cosines is not None and self._lone is not None:
+            usual = measure.background(self._hits(query, EMBEDDING, recall), self._fitted.quiet_cosine)
+            return self._by_cosine(candidates, cosines, self._lone.line(usual))
         ours = measure.picture(query.features)
         theirs = [measure.picture(candidate.features, query.features) for candidate in candidates]
         pairs = self.measured(query, ours, candidates, theirs, recall)
@@ -95,6 +109,23 @@ class ImageFusion:
                 content_id=candidate.content_id,
             )
             for candidate, picture, pair in zip(candidates, theirs, pairs, strict=True)
+        ]
+
+    def _by_cosine(
+        self, candidates: Sequence[Evidence], cosines: Sequence[float], line: tuple[float, float]
+    ) -> list[Candidate]:
+        """The same for a job that computes embeddings only, without measuring what the other columns need."""
+        intercept, slope = line
+        return [
+            Candidate(
+                material_id=candidate.material_id,
+                score=_sigmoid(intercept + slope * cosine),
+                relation="same",
+                recall_score=cosine,
+                ranker=self.name,
+                content_id=candidate.content_id,
+            )
+            for candidate, cosine in zip(candidates, cosines, strict=True)
         ]
 
     def measured(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from materials.records import Features
 from vector_index.ranking.geometry import NOTHING, Agreement, Keypoints, unpack
-from vector_index.ranking.protocol import RecallHit
+from vector_index.ranking.protocol import Evidence, RecallHit
 
 EMBEDDING, LOCAL, PDQ = "vector", "keypoints", "pdq"
 PDQ_BITS = 256
@@ -63,17 +63,46 @@ def cosine(one: Picture, other: Picture) -> float:
     return float(one.embedding @ other.embedding)
 
 
+def lone_cosines(features: Features, candidates: Sequence[Evidence]) -> list[float] | None:
+    """The cosine with every candidate, where a float32 embedding is the query's only evidence and all have its like.
+
+    None where anything else is there to be weighed, or missing. A product by rows: a matrix product may round a row
+    differently by its place, and then equal pictures would not tie.
+    """
+    key = space_of(features, EMBEDDING)
+    if not key or not candidates or any(feature.schema in (LOCAL, PDQ) for feature in features.values()):
+        return None
+    ours = features[key]
+    if ours.dtype != "float32" or len(ours.shape) != 1:
+        return None
+    stored = []
+    for candidate in candidates:
+        theirs = candidate.features.get(key)
+        if theirs is None or theirs.schema != EMBEDDING or theirs.shape != ours.shape or theirs.dtype != "float32":
+            return None
+        stored.append(theirs.data)
+    matrix = np.frombuffer(b"".join(stored), np.dtype("<f4")).reshape(len(stored), *ours.shape)
+    cosines: list[float] = np.vecdot(matrix, ours.array()).tolist()
+    return cosines
+
+
 def background(hits: Iterable[RecallHit], quiet: float) -> float:
     """What this query's also-rans reach: the mean of ranks 2 to 6 over *distinct* content IDs.
 
     A picture that was posted three times would otherwise hide itself; a hit without a content ID stands for itself.
     Ranks that recall did not fill count as `quiet`, the usual background.
+
+    Args:
+        hits: best first, so that a content ID's first hit is its best, and the ranks after the sixth need no look.
     """
     best: dict[str, float] = {}
     for hit in hits:
         name = hit.content_id or f"/{hit.material_id}"
-        best[name] = max(best.get(name, hit.score), hit.score)
-    ranked = sorted(best.values(), reverse=True)[BACKGROUND_RANKS]
+        if name not in best:
+            best[name] = hit.score
+            if len(best) == BACKGROUND_RANKS.stop:
+                break
+    ranked = list(best.values())[BACKGROUND_RANKS]
     wanted = BACKGROUND_RANKS.stop - BACKGROUND_RANKS.start
     return (sum(ranked) + quiet * (wanted - len(ranked))) / wanted
 

@@ -24,7 +24,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[tuple[str, str], ...] = ()
 
 
-class RecallHit(msgspec.Struct, frozen=True):
+class RecallHit(msgspec.Struct, frozen=True, gc=False):
     """One answer of one recall path: `score` is a cosine, or a vote weight for `image-local`."""
 
     material_id: str
