@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import grpc
@@ -16,6 +17,7 @@ from model_plugins.balancing import Balancer, RoundRobin
 from model_plugins.instances import Directory, Endpoint
 from model_plugins.kserve import INFER_METHOD, ServerGone, build_request, error_of, read_response
 from model_plugins.protocol import ModelRef
+from model_plugins.shared_tensors import SharedTensors, is_unmapped
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +38,47 @@ _REDIAL = 0.25
 """Seconds between two rounds over servers that do not listen, when the directory has no news."""
 
 
+class _Batch:
+    """One call's tensors, on whatever server and by whatever way they go."""
+
+    def __init__(self, model: ModelRef, rows: int, pieces: Mapping[str, Sequence[NDArray[Any]]]) -> None:
+        self.model = model
+        self.rows = rows
+        self.pieces = pieces
+
+    @cached_property
+    def message(self) -> service_pb2.ModelInferRequest:
+        """The request with its tensors inside."""
+        return build_request(self.model, self.rows, self.pieces)
+
+
+class _Server:
+    """A channel, and the memory that the server behind it shares with us."""
+
+    def __init__(self, address: str) -> None:
+        self.channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+        self.shared = SharedTensors(self.channel, address)
+        self._infer = self.channel.unary_unary(
+            INFER_METHOD,
+            request_serializer=service_pb2.ModelInferRequest.SerializeToString,
+            response_deserializer=service_pb2.ModelInferResponse.FromString,
+        )
+
+    async def infer(self, batch: _Batch, seconds: float) -> service_pb2.ModelInferResponse:
+        """One call, through shared memory where that can be."""
+        region = await self.shared.take(batch.model, batch.rows)
+        if region is not None:
+            try:
+                return await self._infer(region.lay(batch.model, batch.rows, batch.pieces), timeout=seconds)
+            except grpc.aio.AioRpcError as error:
+                if not is_unmapped(error):
+                    raise
+                self.shared.forget()  # it was restarted
+            finally:
+                self.shared.give_back(region)
+        return await self._infer(batch.message, timeout=seconds)
+
+
 class ModelClient:
     """Belongs to one event loop, in which it must be made and closed.
 
@@ -50,7 +93,7 @@ class ModelClient:
         self._directory = directory
         self._balancer = balancer or RoundRobin()
         self._patience = patience
-        self._channels: dict[str, tuple[grpc.aio.Channel, Any]] = {}
+        self._channels: dict[str, _Server] = {}
         self._changed = asyncio.Event()
         self._models: set[str] = set()
         self._closing: set[asyncio.Task[None]] = set()
@@ -78,10 +121,10 @@ class ModelClient:
         patient_until = self._loop.time() + self._patience
         try:
             async with asyncio.timeout_at(deadline):
-                request = build_request(model, rows, pieces)
+                batch = _Batch(model, rows, pieces)
                 while True:
                     try:
-                        return read_response(model, rows, await self._round(model.name, request, deadline, tried))
+                        return read_response(model, rows, await self._round(batch, deadline, tried))
                     except ServerGone:
                         # the whole service restarts, most likely: a moment later the record would not have to wait
                         if self._loop.time() >= patient_until:
@@ -96,21 +139,21 @@ class ModelClient:
     async def close(self) -> None:
         """Close all channels."""
         self._unsubscribe()
-        channels = [channel for channel, _ in self._channels.values()]
+        servers = list(self._channels.values())
         self._channels.clear()
-        for channel in channels:
-            await channel.close()
+        for server in servers:
+            await server.shared.close()
+            await server.channel.close()
         await asyncio.gather(*self._closing)
 
-    async def _round(
-        self, model: str, request: service_pb2.ModelInferRequest, deadline: float, seen: set[str]
-    ) -> service_pb2.ModelInferResponse:
+    async def _round(self, batch: _Batch, deadline: float, seen: set[str]) -> service_pb2.ModelInferResponse:
         """Ask one server after another, each once; `seen` gathers their addresses.
 
         Raises:
             ServerGone: nobody is known, or nobody listens any more.
             SosieError: what the last one that listened said.
         """
+        model = batch.model.name
         tried: set[str] = set()
         failures: list[SosieError] = []
         endpoints = self._directory.endpoints(model)
@@ -118,7 +161,7 @@ class ModelClient:
             tried.add(endpoint.address)
             seen.add(endpoint.address)
             try:
-                return await self._attempt(endpoint, request, deadline, last=len(tried) >= len(endpoints))
+                return await self._attempt(endpoint, batch, deadline, last=len(tried) >= len(endpoints))
             except grpc.aio.AioRpcError as error:
                 failure = error_of(error.code(), error.details() or "", model, endpoint.address)
                 # an unknown model may be known to the next server; bad tensors are bad everywhere
@@ -132,33 +175,25 @@ class ModelClient:
         raise next((each for each in reversed(failures) if not isinstance(each, ServerGone)), failures[-1])
 
     async def _attempt(
-        self, endpoint: Endpoint, request: service_pb2.ModelInferRequest, deadline: float, last: bool
+        self, endpoint: Endpoint, batch: _Batch, deadline: float, last: bool
     ) -> service_pb2.ModelInferResponse:
         started = self._loop.time()
         # a server that hangs must leave the next one time: half of what is left, all of it where there is no other
         budget = (deadline - started) * (1.0 if last else 0.5)
         error: BaseException | None = None
         try:
-            return await self._call(endpoint.address)(request, timeout=budget)
+            return await self._server(endpoint.address).infer(batch, budget)
         except BaseException as raised:
             error = raised
             raise
         finally:
             self._balancer.done(endpoint, self._loop.time() - started, error)
 
-    def _call(self, address: str) -> Any:
+    def _server(self, address: str) -> _Server:
         found = self._channels.get(address)
         if found is None:
-            channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
-            found = self._channels[address] = (
-                channel,
-                channel.unary_unary(
-                    INFER_METHOD,
-                    request_serializer=service_pb2.ModelInferRequest.SerializeToString,
-                    response_deserializer=service_pb2.ModelInferResponse.FromString,
-                ),
-            )
-        return found[1]
+            found = self._channels[address] = _Server(address)
+        return found
 
     async def _news(self, until: float) -> None:
         """Wait until the directory changes, `until` at most."""
@@ -187,7 +222,7 @@ class ModelClient:
         self._changed.set()
         alive = {each.address for model in self._models for each in self._directory.endpoints(model)}
         for address in [each for each in self._channels if each not in alive]:
-            channel, _ = self._channels.pop(address)
+            channel = self._channels.pop(address).channel
             task = self._loop.create_task(channel.close(grace=_GRACE))  # calls in flight may end
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)

@@ -22,8 +22,9 @@ _COMMON = {
     "python.fn-execution.bundle.time": "20",
     "python.fn-execution.bundle.size": "1000",
     "execution.buffer-timeout.interval": "5 ms",
-    "execution.checkpointing.interval": "1 s",
-    "execution.checkpointing.min-pause": "200 ms",
+    # A checkpoint ends each Python bundle, and so waits for all calls under way: every second would idle the models.
+    "execution.checkpointing.interval": "5 s",
+    "execution.checkpointing.min-pause": "1 s",
     "pipeline.object-reuse": "true",
     "restart-strategy.type": "exponential-delay",
     "restart-strategy.exponential-delay.initial-backoff": "500 ms",

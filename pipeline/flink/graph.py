@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyflink.common import Time, Types
-from pyflink.datastream import AsyncDataStream, DataStream, RuntimeExecutionMode, StreamExecutionEnvironment
+from pyflink.datastream import AsyncDataStream, DataStream, OutputTag, RuntimeExecutionMode, StreamExecutionEnvironment
 
 from pipeline.flink.files import lines, sink
 from pipeline.flink.parse import BYTES, IMAGES, VIDEOS, ParseLines
@@ -18,20 +18,22 @@ def build(env: StreamExecutionEnvironment, plan: JobPlan) -> None:
     env.set_parallelism(spec.parallelism)
     env.set_runtime_mode(RuntimeExecutionMode.BATCH if spec.mode == "batch" else RuntimeExecutionMode.STREAMING)
     posts = lines(env, spec.source).process(ParseLines(plan), BYTES).name("parse")
-    images, videos = posts.get_side_output(IMAGES), posts.get_side_output(VIDEOS)
 
-    def understand(stream: DataStream, branch: Branch) -> DataStream:
-        # Not chained: a bundle waits for all its calls, so a slow video would hold a post's bundle and its checkpoint.
-        # Timeout 0: Flink's own timer starts an OS thread a record.
-        return (
-            AsyncDataStream.unordered_wait(
-                stream, Understand(plan, branch), Time.seconds(0), spec.threads.capacity, BYTES
-            )
-            .name(branch)
-            .disable_chaining()
+    def outcomes(stream: DataStream, branch: Branch) -> DataStream:
+        # A task of its own: a bundle waits for all its calls, so a slow video would else hold a post's bundle and its
+        # checkpoint. `route` runs in the same bundle and costs no hop. Timeout 0: Flink's timer is a thread a record.
+        understood = AsyncDataStream.unordered_wait(
+            stream, Understand(plan, branch), Time.seconds(0), spec.threads.capacity, BYTES
         )
+        return understood.name(branch).start_new_chain().process(Route(), Types.STRING()).name("route")
 
-    finished = understand(images, "image").union(understand(videos, "video"), understand(posts, "post"))
-    results = finished.process(Route(), Types.STRING()).name("route")
-    results.sink_to(sink(spec.sink.path / "results", plan.run_id)).name("results")
-    results.get_side_output(DEAD).sink_to(sink(spec.sink.path / "dead", plan.run_id)).name("dead letters")
+    images, videos = _side(posts, IMAGES), _side(posts, VIDEOS)
+    results = [outcomes(images, "image"), outcomes(videos, "video"), outcomes(posts, "post")]
+    dead = [_side(branch, DEAD) for branch in results]
+    results[0].union(*results[1:]).sink_to(sink(spec.sink.path / "results", plan.run_id)).name("results")
+    dead[0].union(*dead[1:]).sink_to(sink(spec.sink.path / "dead", plan.run_id)).name("dead letters")
+
+
+def _side(stream: DataStream, tag: OutputTag) -> DataStream:
+    """A side output as it is: PyFlink's own `get_side_output` sends each record through a Python worker once more."""
+    return DataStream(stream._j_data_stream.getSideOutput(tag.get_java_output_tag()))

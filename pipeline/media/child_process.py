@@ -50,6 +50,9 @@ class DecodeChild:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setblocking(False)
         self._socket.send(_encoder.encode(setup))
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiter: asyncio.Future[bytes] | None = None
+        self._early: bytes | None = None
         self._is_ready = False
         self.is_usable = True
         self._process = spawner.submit(_spawn, theirs, self._memory.fd)
@@ -110,19 +113,37 @@ class DecodeChild:
         return self._prepared(reply)
 
     async def _receive(self) -> Reply:
-        """Not `loop.sock_recv`: that tries to read at once, in vain, and may lose a message when it is cancelled."""
+        """The next message. The reader stays registered: taking it off and on would cost more than a message does."""
         loop = asyncio.get_running_loop()
-        readable = loop.create_future()
-        descriptor = self._socket.fileno()  # a number: the selector would put a socket's repr into an error, each time
-        loop.add_reader(descriptor, _resolve, readable)
-        try:
-            await readable
-        finally:
-            loop.remove_reader(descriptor)
-        message = self._socket.recv(MAX_MESSAGE)
+        if self._loop is None:
+            self._loop = loop
+            loop.add_reader(self._socket.fileno(), self._on_readable)
+        if self._early is None:
+            self._waiter = loop.create_future()
+            message: bytes = await self._waiter
+        else:
+            message, self._early = self._early, None
         if not message:
             raise ChildLost("decoder_died", "makes the decoder crash")
         return _replies.decode(message)
+
+    def _on_readable(self) -> None:
+        try:
+            message = self._socket.recv(MAX_MESSAGE)
+        except BlockingIOError:
+            return
+        except OSError:
+            message = b""  # reset: as good as closed
+        if not message:
+            self._unwatch()  # an end of file stays readable for ever
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(message)
+        else:
+            self._early = message
+
+    def _unwatch(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.remove_reader(self._socket.fileno())
 
     def _prepared(self, reply: Reply) -> Prepared:
         tensors: dict[str, dict[str, NDArray[Any]]] = {plugin: {} for plugin in reply.plugins}
@@ -137,6 +158,7 @@ class DecodeChild:
 
     def release(self) -> None:
         """Free socket and memory, once nothing awaits them."""
+        self._unwatch()
         self._socket.close()
         self._memory.close()
 
@@ -146,11 +168,6 @@ class DecodeChild:
             process = self._process.result()
             process.kill()
             process.wait()
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def _spawn(theirs: socket.socket, memory: int) -> subprocess.Popen[bytes]:
