@@ -1,8 +1,8 @@
-"""Which line of which file was this? Needed only for lines whose `material_id` cannot be read.
+"""Which line of which file was this? Needed only for lines that are refused.
 
 Flink's file source hands out a line and its path, not its number; the number of such a line is found by reading the
-file again, once, and keeping the positions of exactly those lines that have no readable id. Equal bad lines take
-their positions in order.
+file again, once, and keeping the positions of exactly those lines that are bad. Equal bad lines take their positions
+in order.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from pathlib import Path
 
 
 class LinePositions:
-    """Numbers (1-based) of the lines without a readable id.
+    """Numbers (1-based) of the bad lines.
 
     Args:
         root: the source's file or folder; names are relative to it.
-        readable_id: `materials.parsing.readable_id`.
+        is_bad: whether a line is refused; asked of every line of a file in which one was.
     """
 
-    def __init__(self, root: Path, readable_id: Callable[[bytes], str | None]) -> None:
+    def __init__(self, root: Path, is_bad: Callable[[bytes], bool]) -> None:
         self._root = root if root.is_dir() else root.parent
-        self._readable_id = readable_id
+        self._is_bad = is_bad
         self._positions: dict[str, dict[bytes, deque[int]]] = {}
 
-    def name(self, path: str, line: bytes) -> str:
-        """`@<file>:<line>`; the file is relative to the source, `?` stands for a line that is no longer there."""
+    def where(self, path: str, line: bytes) -> str:
+        """`<file>:<line>`; the file is relative to the source, `?` stands for a line that is no longer there."""
         positions = self._positions.get(path)
         if positions is None or not positions.get(_key(line)):
             positions = self._positions[path] = self._read(Path(path))
         waiting = positions.get(_key(line))
         number = str(_take(waiting)) if waiting else "?"
-        return f"@{self._relative(path)}:{number}"
+        return f"{self._relative(path)}:{number}"
 
     def _relative(self, path: str) -> str:
         try:
@@ -46,7 +46,7 @@ class LinePositions:
         with path.open("rb") as file:
             for number, raw in enumerate(file, start=1):
                 line = raw.rstrip(b"\r\n")
-                if self._readable_id(line) is None:
+                if self._is_bad(line):
                     found[_key(line)].append(number)
         return dict(found)
 

@@ -35,7 +35,7 @@ class ParseLines(ProcessFunction):
 
     def open(self, runtime_context: Any) -> None:  # noqa: ARG002
         """Called by Flink in the worker."""
-        self._positions = LinePositions(self._plan.spec.source.path, readable_id)
+        self._positions = LinePositions(self._plan.spec.source.path, is_bad)
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:  # noqa: ARG002
         """One line; blank lines are not records."""
@@ -49,18 +49,19 @@ class ParseLines(ProcessFunction):
     def _envelope(self, line: bytes, path: str) -> Envelope:
         base, now, trace = str(Path(path).parent), time.time(), uuid.uuid4().hex
         try:
-            material = parse_line(line, path)
-        except Rejected as error:
+            material = parse_line(line, "")
+        except Rejected:
             assert self._positions is not None  # noqa: S101 (open ran)
+            where = self._positions.where(path, line)
             known = readable_id(line)
             return Envelope(
-                material_id=known if known is not None else self._positions.name(path, line),
+                material_id=known if known is not None else f"@{where}",
                 kind=None,
                 base=base,
                 line=line,
                 entered_at=now,
                 trace_id=trace,
-                rejection=error.reason,
+                rejection=_reason(line, where),
             )
         return Envelope(
             material_id=material.material_id,
@@ -72,3 +73,21 @@ class ParseLines(ProcessFunction):
             material=material,
             revision=material.revision,
         )
+
+
+def is_bad(line: bytes) -> bool:
+    """Whether a line is refused."""
+    try:
+        parse_line(line, "")
+    except Rejected:
+        return True
+    return False
+
+
+def _reason(line: bytes, where: str) -> str:
+    """`code: sentence` of a bad line; its place is looked up only now, since few lines are bad."""
+    try:
+        parse_line(line, where)
+    except Rejected as error:
+        return error.reason
+    raise AssertionError(f"{where} is not bad")

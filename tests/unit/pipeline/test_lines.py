@@ -12,15 +12,15 @@ from pipeline.lines import LinePositions
 
 
 def positions(root: Path) -> LinePositions:
-    return LinePositions(root, readable_id)
+    return LinePositions(root, lambda line: readable_id(line) is None)
 
 
 def test_a_broken_line_gets_its_number(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_bytes(b'{"material_id": "A"}\n{broken\n\xff\xfe\n')
     named = positions(tmp_path)
-    assert named.name(str(file), b"{broken") == "@a.jsonl:2"
-    assert named.name(str(file), b"\xff\xfe") == "@a.jsonl:3"
+    assert named.where(str(file), b"{broken") == "a.jsonl:2"
+    assert named.where(str(file), b"\xff\xfe") == "a.jsonl:3"
 
 
 def test_equal_broken_lines_take_their_positions_in_order(tmp_path: Path) -> None:
@@ -28,19 +28,19 @@ def test_equal_broken_lines_take_their_positions_in_order(tmp_path: Path) -> Non
     file.parent.mkdir()
     file.write_bytes(b"{broken\nx\n{broken\r\n")
     named = positions(tmp_path)
-    assert [named.name(str(file), b"{broken") for _ in range(2)] == ["@sub/a.jsonl:1", "@sub/a.jsonl:3"]
+    assert [named.where(str(file), b"{broken") for _ in range(2)] == ["sub/a.jsonl:1", "sub/a.jsonl:3"]
 
 
 def test_a_single_file_source_names_the_file(tmp_path: Path) -> None:
     file = tmp_path / "one.jsonl"
     file.write_bytes(b"nope\n")
-    assert positions(file).name(str(file), b"nope") == "@one.jsonl:1"
+    assert positions(file).where(str(file), b"nope") == "one.jsonl:1"
 
 
 def test_a_line_that_vanished_is_still_named(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_bytes(b"nope\n")
-    assert positions(tmp_path).name(str(file), b"other") == "@a.jsonl:?"
+    assert positions(tmp_path).where(str(file), b"other") == "a.jsonl:?"
 
 
 @settings(max_examples=50, deadline=None)
@@ -51,4 +51,4 @@ def test_every_unreadable_line_gets_a_name_of_its_own(tmp_path_factory: object, 
     file.write_bytes(b"".join(line + b"\n" for line in lines))
     named = positions(folder)
     bad = [(i, line) for i, line in enumerate(lines, start=1) if line and readable_id(line) is None]
-    assert [named.name(str(file), line) for _, line in bad] == [f"@a.jsonl:{i}" for i, _ in bad]
+    assert [named.where(str(file), line) for _, line in bad] == [f"a.jsonl:{i}" for i, _ in bad]
