@@ -233,7 +233,7 @@ def main() -> None:
         began = time.monotonic()
         results = {kind: run_kind(kind, folder, work / kind, options.policy) for kind in kinds}
         groups, seconds = run_stream(folder, work / "stream", options.policy) if options.stream else ({}, 0.0)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 100)
     if results:
         pair_tables(console, results)
     if groups:
