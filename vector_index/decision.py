@@ -54,6 +54,7 @@ class BatchDecision:
     def run(self, items: Sequence[AssignItem]) -> list[Assignment]:
         """Decide all, in order; later items see earlier ones. Writes to the log, touches no space."""
         inherited = [inherit(item) for item in items]
+        self._histories = self._log.histories(item.material_id for item in inherited)
         self._search([item for item in inherited if self._is_new(item)])
         return [self._item(item) for item in inherited]
 
@@ -61,8 +62,7 @@ class BatchDecision:
 
     def _is_new(self, item: AssignItem) -> bool:
         """False only where an answer stands already: then recall would be wasted."""
-        history = self._histories[item.material_id] = self._log.history(item.material_id)
-        return item.op == "upsert" and _decision(item, history) is None
+        return item.op == "upsert" and _decision(item, self._histories[item.material_id]) is None
 
     def _search(self, items: Sequence[AssignItem]) -> None:
         features: list[Features] = []
@@ -91,7 +91,7 @@ class BatchDecision:
     def _item(self, item: AssignItem) -> Assignment:
         history = self._histories.pop(item.material_id, None)
         if history is None:  # seen earlier in this batch
-            history = self._log.history(item.material_id)
+            history = self._log.histories([item.material_id])[item.material_id]
         if item.op == "delete":
             return self._delete(item, history)
         decided = _decision(item, history)
@@ -156,7 +156,7 @@ class BatchDecision:
             self._recall.place(number, row)
         if place is not None:
             content_id = place.candidate.content_id
-            self._log.join(content_id, item.policy, row, exemplar=place.is_centre)
+            self._log.join(content_id, item, row, exemplar=place.is_centre)
         else:
             content_id = self._log.found(item, row, self._clock())
         if media:

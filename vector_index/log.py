@@ -110,6 +110,7 @@ class Log:
                 self._last_row = last_row
                 self._cache.clear()
                 self._infos.clear()
+                self.clusters.forget()
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
@@ -199,15 +200,22 @@ class Log:
         for cached in self._infos.values():
             cached.pop(row, None)
 
-    def join(self, content_id: str, policy: str, row: int, exemplar: bool) -> None:
-        """Make a row a member of a cluster."""
-        self.clusters.join(content_id, policy, row, exemplar)
+    def _placed(self, item: AssignItem, row: int, content_id: str, exemplar: bool) -> None:
+        """The row's place changed, and under the item's policy it is known: the next batch finds it without a read."""
         self._changed(row)
+        cached = self._infos.setdefault(item.policy, {})
+        cached[row] = RowInfo(item.material_id, item.kind, content_id, content_id, exemplar)
+
+    def join(self, content_id: str, item: AssignItem, row: int, exemplar: bool) -> None:
+        """Make an item's row a member of a cluster of its policy."""
+        self.clusters.join(content_id, item.policy, row, exemplar)
+        self._placed(item, row, content_id, exemplar)
 
     def found(self, item: AssignItem, row: int, created: float) -> str:
         """A new content ID with this row as its centre."""
-        self._changed(row)
-        return self.clusters.found(item.policy, item.kind, item.material_id, item.revision, row, created)
+        content_id = self.clusters.found(item.policy, item.kind, item.material_id, item.revision, row, created)
+        self._placed(item, row, content_id, exemplar=True)
+        return content_id
 
     def redirect(self, content_id: str, to: str) -> None:
         """Merge one content ID into another; see `ClusterTables.redirect`."""
@@ -238,13 +246,17 @@ class Log:
 
     # --- decisions ---
 
-    def history(self, material_id: str) -> list[Decided]:
-        """Every decision about the id, oldest first."""
-        query = "SELECT id, policy, revision, deletes, fingerprint, kind FROM decisions WHERE material_id=? ORDER BY id"
-        return [
-            Decided(id_, policy, revision, bool(deletes), fingerprint, kind)
-            for id_, policy, revision, deletes, fingerprint, kind in self._db.execute(query, (material_id,))
-        ]
+    def histories(self, material_ids: Iterable[str]) -> dict[str, list[Decided]]:
+        """By id every decision about it, oldest first; an empty list for an unknown one."""
+        found: dict[str, list[Decided]] = {material_id: [] for material_id in material_ids}
+        places = ",".join("?" * len(found))  # not json_each, which ends a string at a NUL
+        query = (
+            "SELECT material_id, id, policy, revision, deletes, fingerprint, kind FROM decisions"  # noqa: S608
+            f" WHERE material_id IN ({places}) ORDER BY id"
+        )
+        for material_id, id_, policy, revision, deletes, fingerprint, kind in self._db.execute(query, tuple(found)):
+            found[material_id].append(Decided(id_, policy, revision, bool(deletes), fingerprint, kind))
+        return found
 
     def assignment(self, decision: int) -> Assignment:
         """What was answered then."""

@@ -11,6 +11,8 @@ from materials.records import Kind
 from vector_index.clusters import mint
 
 MAX_ORDINAL = 16
+CENTRES_KEPT = 200_000
+"""Content IDs whose centre is kept in memory (about 150 bytes each)."""
 
 
 class ClusterTables:
@@ -18,6 +20,11 @@ class ClusterTables:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
+        self._centres: dict[str, int] = {}
+
+    def forget(self) -> None:
+        """Nothing that was read is trusted any longer: a transaction was rolled back."""
+        self._centres.clear()
 
     def found(self, policy: str, kind: Kind, material_id: str, revision: int, row: int, created: float) -> str:
         """Mint a content ID whose centre and only member is `row`. A digest that is taken counts the ordinal up."""
@@ -29,13 +36,15 @@ class ClusterTables:
             )
             if cursor.rowcount:
                 self._db.execute("INSERT INTO members VALUES (?, ?, ?, 1)", (row, policy, content_id))
+                self._centres[content_id] = row
                 return content_id
         raise Permanent(f"no free content ID for {material_id!r} revision {revision}")
 
     def join(self, content_id: str, policy: str, row: int, exemplar: bool) -> None:
         """Make the row a member; the first member of an emptied cluster becomes its centre."""
         self._db.execute("INSERT INTO members VALUES (?, ?, ?, ?)", (row, policy, content_id, exemplar))
-        self._db.execute("UPDATE content_ids SET centre=? WHERE content_id=? AND centre IS NULL", (row, content_id))
+        if content_id not in self._centres:  # else it has one
+            self._db.execute("UPDATE content_ids SET centre=? WHERE content_id=? AND centre IS NULL", (row, content_id))
 
     def leave_all(self, row: int) -> None:
         """Take the row out of every cluster; where it was the centre, the oldest exemplar left takes its place."""
@@ -43,6 +52,7 @@ class ClusterTables:
         self._db.execute("DELETE FROM members WHERE row=?", (row,))
         self._db.execute("DELETE FROM post_media WHERE row=?", (row,))
         for (content_id,) in left:
+            self._centres.pop(content_id, None)
             self._db.execute(
                 "UPDATE content_ids SET centre=(SELECT row FROM members WHERE content_id=?1"
                 " ORDER BY exemplar DESC, row LIMIT 1) WHERE content_id=?1 AND centre=?2",
@@ -51,12 +61,19 @@ class ClusterTables:
 
     def centres(self, content_ids: Iterable[str]) -> dict[str, int]:
         """Content ID -> row of its centre; those without members are left out."""
-        rows = self._db.execute(
-            "SELECT content_id, centre FROM content_ids"
-            " WHERE centre IS NOT NULL AND content_id IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(content_ids)),),
-        )
-        return dict(rows.fetchall())
+        wanted = list(content_ids)
+        missing = [content_id for content_id in wanted if content_id not in self._centres]
+        if missing:
+            if len(self._centres) + len(missing) > CENTRES_KEPT:
+                self._centres.clear()
+                missing = wanted
+            rows = self._db.execute(
+                "SELECT content_id, centre FROM content_ids"
+                " WHERE centre IS NOT NULL AND content_id IN (SELECT value FROM json_each(?))",
+                (json.dumps(missing),),
+            )
+            self._centres.update(rows)
+        return {content_id: self._centres[content_id] for content_id in wanted if content_id in self._centres}
 
     def resolve(self, content_id: str) -> str | None:
         """The canonical content ID, None when it was never minted."""
@@ -82,6 +99,7 @@ class ClusterTables:
         if len(scenes) != 1:
             raise Permanent(f"cannot redirect {content_id!r} to {to!r}: they differ in policy or kind")
         source, target = ends
+        self._centres.clear()
         for table in ("members", "post_media"):
             self._db.execute(f"UPDATE {table} SET content_id=? WHERE content_id=?", (target, source))  # noqa: S608
         self._db.execute("UPDATE content_ids SET redirect_to=?, centre=NULL WHERE content_id=?", (target, source))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -129,7 +130,9 @@ class BatchRecall:
         found: dict[str, RowHits] = {}
         for key, feature in self._features[number].items():
             hits = self._stored[number].get(key, [])
-            earlier = self._earlier(key, number, feature)
+            # an earlier item's row is newer than every stored one: of equals it stands behind
+            worst = hits[-1][1] if len(hits) >= self._k else -math.inf
+            earlier = [hit for hit in self._earlier(key, number, feature) if hit[1] > worst]
             if earlier:
                 hits = sorted([*hits, *earlier], key=lambda hit: (-hit[1], hit[0]))[: self._k]
             if hits:

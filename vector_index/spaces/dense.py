@@ -145,8 +145,17 @@ class VectorStore:
 
 def stack(features: Sequence[Feature]) -> Matrix:
     """`vector` features -> float32 [n, d], C order."""
+    first = features[0]
+    if all(feature.dtype == "float32" and feature.shape == first.shape for feature in features):
+        # their bytes side by side are the matrix: an array for each would cost more than the search of a small space
+        joined = bytearray().join([feature.data for feature in features])
+        return np.frombuffer(joined, np.dtype("<f4")).reshape((len(features), *first.shape))
     stacked: Matrix = np.stack([feature.array() for feature in features]).astype(np.float32, copy=False)
     return stacked
+
+
+def _best_then_oldest(hit: tuple[int, float]) -> tuple[float, int]:
+    return -hit[1], hit[0]
 
 
 class DenseSpace:
@@ -168,14 +177,18 @@ class DenseSpace:
         self._store.remove(np.asarray(rows, np.int64))
 
     def search(self, queries: Sequence[Feature], k: int) -> list[list[tuple[int, float]]]:
-        """Up to k (row, cosine) a query, best first."""
+        """Up to k (row, cosine) a query, best first, of equals the lowest row."""
         if not queries:
             return []
         scores, rows = self._store.search(stack(queries), k)
-        return [
+        found = [
             [(row, score) for row, score in zip(row_list, score_list, strict=True) if row >= 0]
             for row_list, score_list in zip(rows.tolist(), scores.tolist(), strict=True)
         ]
+        if (scores[:, 1:] == scores[:, :-1]).any():  # FAISS orders equals as it meets them
+            for hits in found:
+                hits.sort(key=_best_then_oldest)
+        return found
 
     def pairwise(self, features: Sequence[Feature]) -> NDArray[np.float32]:
         """Similarity [n, n] of features that are not stored yet: the copies within one batch."""
