@@ -1,4 +1,4 @@
-"""Pictures and clips that a decoder takes for real ones: textured scenes, the same for a seed."""
+"""Pictures and clips for the decoder: drawn scenes, the same for a seed, and a camera that pans over a picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ the same, and so is what a test sees."""
 
 
 def scene(seed: int, width: int = 480, height: int = 360) -> NDArray[np.uint8]:
-    """uint8 RGB [height, width, 3]: smooth noise with shapes; two seeds look nothing alike."""
+    """uint8 RGB [height, width, 3]: smooth noise with shapes; no two seeds are alike."""
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
     picture = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -43,18 +43,18 @@ def write_jpeg(path: Path, picture: NDArray[np.uint8], quality: int = 92) -> Pat
     return path
 
 
-def write_clip(path: Path, seed: int, seconds: float = 3.0, scale: float = 1.0, crf: int = 23) -> Path:
-    """An mp4 that pans over a scene."""
+def write_clip(path: Path, picture: NDArray[np.uint8], seconds: float = 3.0, scale: float = 1.0, crf: int = 23) -> Path:
+    """An mp4 of 320 x 240 pixels (times `scale`): a camera pans over a picture from left to right."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    wide = scene(seed, 960, 360)
+    wide = cv2.resize(picture, (640, 240), interpolation=cv2.INTER_AREA)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(12))
-        stream.width, stream.height = int(480 * scale) // 2 * 2, int(360 * scale) // 2 * 2
+        stream.width, stream.height = int(320 * scale) // 2 * 2, int(240 * scale) // 2 * 2
         stream.pix_fmt, stream.options = "yuv420p", X264 | {"crf": str(crf)}
         count = int(seconds * 12)
         for i in range(count):
-            left = int(480 * i / max(1, count - 1))
-            view = cv2.resize(wide[:, left : left + 480], (stream.width, stream.height), interpolation=cv2.INTER_AREA)
+            left = int(320 * i / max(1, count - 1))
+            view = cv2.resize(wide[:, left : left + 320], (stream.width, stream.height), interpolation=cv2.INTER_AREA)
             for packet in stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(view), format="rgb24")):
                 container.mux(packet)
         for packet in stream.encode():

@@ -4,35 +4,41 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from photos import photo
 from scenes import scene, write_clip, write_jpeg
-from sosie_system import System, results, write_job
+from sosie_system import System, results, write_job, write_spec
 
+from materials.records import OUTCOMES
 from vector_index.client import IndexClient
 
 pytestmark = pytest.mark.stack
 LONG = "今天在西湖边看到一只白鹭，站在荷叶上一动不动，拍了十几张照片，太美了！"
 OTHER = "The last train from Lyon was late again, forty minutes on a cold platform."
+MODES = ("streaming", "batch")
+DECIDED = ("outcome", "content_id", "matched", "parts", "candidates", "reason")
 
 
-def media_records(folder: Path, tag: str) -> list[Any]:
-    pictures = folder / "input" / "pictures"
-    for seed in (1, 2):
-        write_jpeg(pictures / f"{seed}.jpg", scene(seed))
-    write_jpeg(pictures / "1b.jpg", scene(1)[20:340, 20:460], quality=60)
-    write_clip(pictures / "5.mp4", 5)
-    write_clip(pictures / "5b.mp4", 5, scale=0.6, crf=30)
-    write_clip(pictures / "6.mp4", 6)
+def write_media(pictures: Path) -> None:
+    write_jpeg(pictures / "1.jpg", photo("coffee"))
+    write_jpeg(pictures / "1b.jpg", photo("coffee")[20:300, 20:460], quality=60)
+    write_jpeg(pictures / "2.jpg", photo("quokka"))
+    write_clip(pictures / "5.mp4", photo("motorway"))
+    write_clip(pictures / "5b.mp4", photo("motorway"), scale=0.8, crf=30)
+    write_clip(pictures / "6.mp4", photo("tulips"))
     (pictures / "broken.jpg").write_bytes((pictures / "1.jpg").read_bytes()[:4000])
     (pictures / "empty.jpg").touch()
     (pictures / "page.jpg").write_text("<html>404</html>")
 
+
+def lines(tag: str) -> list[Any]:
     def record(name: str, kind: str, *media: str, text: str = "") -> dict[str, Any]:
-        return {"material_id": f"{tag}{name}", "kind": kind, "media": [f"pictures/{m}" for m in media], "text": text}
+        return {"material_id": f"{tag}-{name}", "kind": kind, "media": [f"pictures/{m}" for m in media], "text": text}
 
     return [
         record("I1", "image", "1.jpg"),
@@ -50,50 +56,115 @@ def media_records(folder: Path, tag: str) -> list[Any]:
         record("bad-html", "image", "page.jpg"),
         record("bad-missing", "image", "none.jpg"),
         record("bad-out", "image", "../../../../etc/hostname"),
-        {"material_id": f"{tag}bad-loopback", "kind": "image", "media": ["http://127.0.0.1:9/x.jpg"]},
-        {"material_id": f"{tag}bad-kind", "kind": "photo", "media": ["pictures/1.jpg"]},
-        {"material_id": f"{tag}bad-nothing", "kind": "post"},
-        b'{"material_id": "' + tag.encode() + b'bad-json", "kind": "post", "text": "x"',
+        {"material_id": f"{tag}-bad-loopback", "kind": "image", "media": ["http://127.0.0.1:9/x.jpg"]},
+        {"material_id": f"{tag}-bad-kind", "kind": "photo", "media": ["pictures/1.jpg"]},
+        {"material_id": f"{tag}-bad-nothing", "kind": "post"},
+        b'{"material_id": "' + tag.encode() + b'-bad-json", "kind": "post", "text": "x"',
         b"not json at all \xff\xfe",
         b"",
     ]
 
 
-@pytest.mark.parametrize("mode", ["streaming", "batch"])
-def test_every_line_has_one_outcome_and_a_replay_changes_nothing(system: System, tmp_path: Path, mode: str) -> None:
-    tag = f"{mode}-"
-    records = media_records(tmp_path, tag)
-    spec = write_job(tmp_path, records, name=mode, mode=mode)
-    first = system.run(spec)
-    assert first["lines"] == len(records) - 1
-    assert sum(first["outcomes"].values()) == first["lines"]
-    found = {r["material_id"]: r for r in results(tmp_path, mode, first["run_id"])}
-    assert len(found) == first["lines"]
+BAD = {
+    *("bad-truncated", "bad-empty", "bad-html", "bad-missing", "bad-out", "bad-loopback", "bad-kind", "bad-nothing"),
+    "bad-json",
+}
+
+
+class Done:
+    """The same media under other names, run once in each mode: streaming first, then batch."""
+
+    def __init__(self, system: System, folder: Path) -> None:
+        self.folder = folder
+        write_media(folder / "input" / "pictures")
+        self.summaries = {mode: system.run(write_job(folder, lines(mode), mode, mode=mode)) for mode in MODES}
+        self.found = {mode: {r["material_id"]: r for r in results(folder, mode)} for mode in MODES}
+
+
+@pytest.fixture(scope="module")
+def done(system: System, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    return Done(system, tmp_path_factory.mktemp("jobs"))
+
+
+@pytest.fixture
+def store(system: System) -> Iterator[Any]:
+    connection = redis.Redis.from_url(system.addresses.redis)
+    yield connection
+    connection.close()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_line_has_one_outcome_and_bad_ones_a_reason(done: Done, mode: str) -> None:
+    found, summary = done.found[mode], done.summaries[mode]
+    assert len(results(done.folder, mode)) == len(found) == summary["lines"] == len(lines(mode)) - 1
+    assert tuple(summary["outcomes"]) == OUTCOMES
     bad = {name: r for name, r in found.items() if r["outcome"] == "rejected"}
-    assert {name.removeprefix(tag) for name in bad} == {
-        "bad-truncated", "bad-empty", "bad-html", "bad-missing", "bad-out", "bad-loopback", "bad-kind", "bad-nothing",
-        "bad-json", f"@{mode}.jsonl:20",
-    }  # fmt: skip
+    assert set(bad) == {f"{mode}-{name}" for name in BAD} | {f"@{mode}.jsonl:{len(lines(mode)) - 1}"}
+    assert summary["outcomes"]["rejected"] == len(bad)
     assert all(": " in r["reason"] for r in bad.values())
 
+
+@pytest.mark.parametrize("mode", MODES)
+def test_copies_share_a_content_id_and_others_do_not(done: Done, mode: str) -> None:
     def content(name: str) -> str:
-        return str(found[tag + name]["content_id"])
+        return str(done.found[mode][f"{mode}-{name}"]["content_id"])
 
     assert content("I1") == content("I1b") != content("I2")
     assert content("V5") == content("V5b") != content("V6")
     assert content("T1") == content("T1b") != content("T2")
-    parts = found[tag + "PM"]["parts"]
+    parts = done.found[mode][f"{mode}-PM"]["parts"]
     assert [part["content_id"] for part in parts] == [content("I1"), content("V5")]
     assert content("PM") not in (content("T2"), content("I1"))
 
-    client = IndexClient(system.addresses.index)
-    before = client.stats()
-    second = system.run(spec)
-    assert client.stats()["materials"] == before["materials"]
-    again = {r["material_id"]: r for r in results(tmp_path, mode, second["run_id"])}
-    same = ("outcome", "content_id", "matched", "parts", "candidates", "reason")
-    assert {n: [r[k] for k in same] for n, r in again.items()} == {n: [r[k] for k in same] for n, r in found.items()}
-    client.close()
+
+def test_a_replay_changes_nothing(system: System, done: Done) -> None:
+    with IndexClient(system.addresses.index) as client:
+        before = client.stats()
+        spec = write_spec(done.folder, "replay", source={"kind": "files", "path": "input"})
+        summary = system.run(spec)
+        after = client.stats()
+    assert summary["lines"] == sum(done.summaries[mode]["lines"] for mode in MODES)
+    assert [after[key] for key in ("materials", "content_ids", "sequence", "spaces")] == [
+        before[key] for key in ("materials", "content_ids", "sequence", "spaces")
+    ]
+    again = {r["material_id"]: [r[key] for key in DECIDED] for r in results(done.folder, "replay")}
+    first = {name: [r[key] for key in DECIDED] for mode in MODES for name, r in done.found[mode].items()}
+    assert again == first
+
+
+def test_features_and_outcome_are_in_redis(done: Done, store: Any) -> None:
+    assert sorted(store.hkeys("sosie:feat:streaming-I2")) == [b"image-embedding@1", b"image-local@1", b"image-pdq@1"]
+    assert sorted(store.hkeys("sosie:feat:streaming-PM/1")) == [b"video-embedding@1"]
+    assert not store.exists("sosie:feat:streaming-bad-html")
+    kept = json.loads(store.hget("sosie:outcome:streaming-I1b", "feed"))
+    written = done.found["streaming"]["streaming-I1b"]
+    assert [kept[key] for key in DECIDED] == [written[key] for key in DECIDED]
+
+
+def test_the_command_line_answers_about_materials_and_content_ids(system: System, done: Done) -> None:
+    two = system.ask("content", "get", "streaming-I2", "streaming-bad-html")
+    assert two["streaming-bad-html"]["feed"]["reason"].split(":")[0] == "not_an_image"
+    content_id = two["streaming-I2"]["feed"]["content_id"]
+    assert content_id == done.found["streaming"]["streaming-I2"]["content_id"]
+    assert "streaming-I2" in system.sosie("content", "get", "streaming-I2")
+    asked = system.ask("content", "members", content_id)
+    assert asked["content_id"] == content_id
+    assert asked["members"][0] == "streaming-I2"
+    assert set(asked["members"]) == {"streaming-I2", "batch-I2"}
+    assert system.ask("content", "lookup", content_id) == {"content_id": content_id, "canonical": content_id}
+    assert system.sosie("content", "lookup", content_id).strip() == content_id
+
+
+def test_search_finds_and_stores_nothing(system: System, done: Done) -> None:
+    with IndexClient(system.addresses.index) as client:
+        before = client.stats()["materials"]
+        image = system.ask("content", "search", done.folder / "input" / "pictures" / "2.jpg")
+        words = system.ask("content", "search", "--text", LONG[:20])
+        assert client.stats()["materials"] == before
+    assert {c["material_id"] for c in image[:2]} == {"streaming-I2", "batch-I2"}
+    assert image[0]["score"] > 0.9
+    assert set(image[0]) >= {"material_id", "score", "relation", "recall_score", "content_id", "ranker", "segments"}
+    assert {c["material_id"] for c in words} & {"streaming-T1", "batch-T1", "streaming-T1b", "batch-T1b"}
 
 
 def test_two_thousand_mixed_records_have_one_outcome_each(system: System, tmp_path: Path) -> None:
@@ -101,7 +172,7 @@ def test_two_thousand_mixed_records_have_one_outcome_each(system: System, tmp_pa
     for seed in range(40):
         write_jpeg(pictures / f"{seed}.jpg", scene(1000 + seed, 320, 240))
     for seed in range(3):
-        write_clip(pictures / f"{seed}.mp4", 2000 + seed, seconds=1.5, scale=0.5)
+        write_clip(pictures / f"{seed}.mp4", scene(2000 + seed), seconds=1.5, scale=0.5)
     records: list[Any] = []
     for i in range(2000):
         name = f"mix-{i}"
@@ -119,37 +190,3 @@ def test_two_thousand_mixed_records_have_one_outcome_each(system: System, tmp_pa
     assert len({r["material_id"] for r in found}) == 2000
     assert Counter(r["outcome"] for r in found)["rejected"] == 100
     assert not [r for r in found if r["outcome"] == "dead"]
-
-
-def test_features_and_outcome_are_in_redis(system: System, tmp_path: Path) -> None:
-    write_jpeg(tmp_path / "input" / "a.jpg", scene(31))
-    spec = write_job(tmp_path, [{"material_id": "redis-1", "kind": "image", "media": ["a.jpg"]}])
-    system.run(spec)
-    connection = redis.Redis.from_url(system.addresses.redis)
-    fields = connection.hkeys("sosie:feat:redis-1")
-    assert sorted(fields) == [b"image-embedding@1", b"image-local@1", b"image-pdq@1"]
-    connection.close()
-    got = json.loads(system.sosie("content", "get", "redis-1", "--json"))
-    content_id = got["redis-1"]["feed"]["content_id"]
-    assert json.loads(system.sosie("content", "members", content_id, "--json"))["members"] == ["redis-1"]
-    assert system.sosie("content", "lookup", content_id).strip() == content_id
-    found = json.loads(system.sosie("content", "search", tmp_path / "input" / "a.jpg", "--json"))
-    assert (found[0]["material_id"], found[0]["content_id"]) == ("redis-1", content_id)
-    assert found[0]["score"] > 0.9
-
-
-def test_a_delete_takes_a_material_out_and_a_revision_replaces_it(system: System, tmp_path: Path) -> None:
-    one = {"material_id": "del-1", "kind": "post", "text": "Seventeen pelicans crossed the harbour at dawn, said Ines."}
-    two = one | {"text": "A quite different report about the price of copper in Santiago.", "revision": 1}
-    system.run(write_job(tmp_path, [one], name="first"))
-    system.run(write_job(tmp_path, [two], name="second"))
-    again = results(tmp_path, "second")[0]
-    assert (again["outcome"], again["revision"]) == ("unique", 1)
-    assert again["content_id"] != results(tmp_path, "first")[0]["content_id"]
-    changed = one | {"text": "The same id and revision, but other words."}
-    system.run(write_job(tmp_path, [changed | {"revision": 1}], name="conflict"))
-    assert results(tmp_path, "conflict")[0]["reason"].startswith("conflicting_material: ")
-    system.run(write_job(tmp_path, [one | {"op": "delete", "revision": 2}], name="gone"))
-    assert results(tmp_path, "gone")[0]["outcome"] == "deleted"
-    found = json.loads(system.sosie("content", "search", "--text", two["text"], "--json"))
-    assert "del-1" not in [c["material_id"] for c in found]

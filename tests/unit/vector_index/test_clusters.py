@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from materials.errors import UsageError
 from materials.records import Candidate, Relation
 from vector_index.clusters import Compared, choose, mint
-from vector_index.policies import POLICIES, policy_named
+from vector_index.policies import POLICIES, Policy, policy_named
 
-FEED = policy_named("feed")
+PLAIN = Policy(name="feed", thresholds={"image": 0.5}, margin=0.2)
 
 
 def compared(
@@ -47,7 +47,7 @@ def test_choice_is_the_best_of_what_the_policy_lets_join(found: list[Compared]) 
         and (entry.is_centre or entry.is_exemplar)
         and entry.candidate.score >= (0.5 if entry.is_centre else 0.7)
     ]
-    chosen = choose(found, FEED, "image")
+    chosen = choose(found, PLAIN, "image")
     assert (chosen.candidate.score if chosen else None) == (max(allowed) if allowed else None)
 
 
@@ -56,14 +56,14 @@ def test_choice_does_not_depend_on_order(found: list[Compared], random: object) 
     rows = {entry.row: entry for entry in found}
     shuffled = list(rows.values())
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert choose(shuffled, FEED, "image") == choose(rows.values(), FEED, "image")
+    assert choose(shuffled, PLAIN, "image") == choose(rows.values(), PLAIN, "image")
 
 
 def test_a_member_needs_the_margin_and_a_centre_does_not() -> None:
-    assert choose([compared(0.6, "feed-a", False, 1)], FEED, "image") is None
-    assert choose([compared(0.6, "feed-a", True, 1)], FEED, "image") is not None
-    assert choose([compared(0.8, "feed-a", False, 1)], FEED, "image") is not None
-    assert choose([compared(0.99, "feed-a", False, 1, exemplar=False)], FEED, "image") is None
+    assert choose([compared(0.6, "feed-a", False, 1)], PLAIN, "image") is None
+    assert choose([compared(0.6, "feed-a", True, 1)], PLAIN, "image") is not None
+    assert choose([compared(0.8, "feed-a", False, 1)], PLAIN, "image") is not None
+    assert choose([compared(0.99, "feed-a", False, 1, exemplar=False)], PLAIN, "image") is None
 
 
 @given(st.text(max_size=20), st.integers(0, 10**6), st.text(max_size=20), st.integers(0, 10**6))

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from materials.errors import Permanent, UsageError
 from materials.records import Feature
 from vector_index.engine import Engine
+from vector_index.policies import policy_named
 
 V = vectors(20)
 
@@ -105,8 +106,11 @@ def test_delete_hands_the_centre_on(engine: Engine) -> None:
     gone = engine.assign([deletion("a")])[0]
     assert (gone.outcome, gone.content_id) == ("deleted", a.content_id)
     assert engine.members(a.content_id) == ["b"]
-    # 0.9 scores above the threshold of a centre and would not do for a mere member
-    joined = engine.assign([image("c", near(near(V[0], 0.97), 0.87, seed=5))])[0]
+    # enough for a centre and not for a mere member
+    joined = engine.assign([image("c", near(near(V[0], 0.97), 0.905, seed=5))])[0]
+    assert joined.matched is not None
+    feed = policy_named("feed")
+    assert feed.centre_threshold("image") < joined.matched.score < feed.member_threshold("image")
     assert joined.content_id == b.content_id
     assert engine.assign([deletion("a")])[0] == replace(gone, replayed=True)
     assert engine.assign([image("a", V[0])])[0].replayed
