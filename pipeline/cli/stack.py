@@ -1,4 +1,4 @@
-"""`sosie up`, `down` and `status`: the local stack; `sosie cluster`: a local Flink session cluster."""
+"""`sosie up`, `down` and `status`: the local stack."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from rich.table import Table
 
 from deploy import stack
 from deploy.addresses import FixedPorts, GivenAddresses
-from deploy.flink import start_session_cluster, stop_session_cluster
 from deploy.record import PartState, PartStatus
 from pipeline.cli import output
 from pipeline.jobs import state_folder
 
-Port = Annotated[int, typer.Option(show_default=False, min=0, max=65535)]
+Port = Annotated[int, typer.Option(help="Its port here; a free one by default.", show_default=False, min=0, max=65535)]
 COLOURS: dict[PartState, str] = {
     "running": "green",
     "given": "cyan",
@@ -32,10 +31,6 @@ def register(app: typer.Typer) -> None:
     app.command("up", epilog="[bold]Example[/bold]: sosie up --state ./state --redis redis://10.0.0.7:6379/0")(up)
     app.command("down", epilog="[bold]Example[/bold]: sosie down --state ./state")(down)
     app.command("status", epilog="[bold]Example[/bold]: sosie status --state ./state --json")(status)
-    cluster = typer.Typer(help="A Flink session cluster on this machine, for `sosie submit`.", no_args_is_help=True)
-    cluster.command("up", epilog="[bold]Example[/bold]: sosie cluster up --state ./state --slots 2")(cluster_up)
-    cluster.command("down", epilog="[bold]Example[/bold]: sosie cluster down --state ./state")(cluster_down)
-    app.add_typer(cluster, name="cluster")
 
 
 def up(
@@ -101,32 +96,6 @@ def status(state: output.StateOption = None, as_json: output.JsonOption = False)
         output.err.print(f"[red]sosie:[/red] {escape(f'{part.name} is dead: {part.detail}{log}')}", soft_wrap=True)
     if dead:
         raise typer.Exit(output.EXIT_FAILED)
-
-
-def cluster_up(
-    state: output.StateOption = None,
-    slots: Annotated[int, typer.Option(help="Slots of its one TaskManager.", min=1, max=64)] = 2,
-    as_json: output.JsonOption = False,
-) -> None:
-    """Start a session cluster (one JobManager, one TaskManager); one that runs here is replaced."""
-    cluster = start_session_cluster(_cluster_folder(state), slots)
-    if as_json:
-        output.print_json({"rest_url": cluster.rest_url, "slots": cluster.slots})
-    else:
-        output.out.print(f"session cluster with {slots} slots at {cluster.rest_url}", soft_wrap=True)
-
-
-def cluster_down(state: output.StateOption = None, as_json: output.JsonOption = False) -> None:
-    """Stop the session cluster, its jobs included."""
-    stopped = stop_session_cluster(_cluster_folder(state))
-    if as_json:
-        output.print_json({"stopped": stopped})
-    else:
-        output.out.print(f"stopped {', '.join(stopped)}" if stopped else "no cluster ran", soft_wrap=True)
-
-
-def _cluster_folder(state: Path | None) -> Path:
-    return state_folder(state) / "flink"
 
 
 def status_table(parts: list[PartStatus], folder: Path) -> Table:

@@ -1,0 +1,122 @@
+"""The command line without a stack: every command explains itself, and JSON and exit codes are as promised."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner
+
+from materials.errors import Permanent, UsageError
+from model_plugins.registry import available
+from pipeline.cli import output
+from pipeline.cli.main import app
+
+ROOT = Path(__file__).parents[3]
+WITHOUT_JSON = {"sosie demo"}  # it writes summary.json
+
+
+def commands(group: Any = None, path: tuple[str, ...] = ("sosie",)) -> dict[str, Any]:
+    """Full name -> command, subcommands included."""
+    group = group or typer.main.get_command(app)
+    found: dict[str, Any] = {}
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            found |= commands(command, (*path, name))
+        else:
+            found[" ".join((*path, name))] = command
+    return found
+
+
+COMMANDS = commands()
+
+
+def invoke(*arguments: str, **environment: str) -> Any:
+    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200", **environment})
+
+
+def test_the_commands_are_those_of_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert {"sosie up", "sosie run", "sosie content get", "sosie content search", "sosie demo"} <= COMMANDS.keys()
+    named = {" ".join(line.split("`")[0].split()[:2]) for line in readme.split("`sosie ")[1:]}
+    known = {word for name in COMMANDS for word in name.split()[1:2]}
+    assert {name.split()[0] for name in named if name} <= known
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_help_with_an_example_of_itself(name: str) -> None:
+    answer = invoke(*name.split()[1:], "--help")
+    assert answer.exit_code == 0
+    shown = answer.output.partition("Example: ")[2] or answer.output.partition("Example")[2]
+    assert name in " ".join(shown.split()), answer.output
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_json_and_state(name: str) -> None:
+    options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+    assert "--json" in options or name in WITHOUT_JSON
+    assert "--state" in options or name.startswith("sosie plugin")
+    for parameter in COMMANDS[name].params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{name} does not explain {parameter.opts}"
+
+
+def test_plugin_list_as_json() -> None:
+    answer = invoke("plugin", "list", "--json")
+    listed = {row["name"]: row for row in json.loads(answer.stdout)}
+    assert set(listed) == {manifest.name for manifest in available()}
+    assert {"name", "version", "media", "schema", "summary", "model"} <= listed["image-embedding"].keys()
+    assert listed["image-embedding"]["model"]["name"] == "image-embedding"
+
+
+def test_where_nothing_runs(tmp_path: Path) -> None:
+    status = invoke("status", "--json", "--state", str(tmp_path))
+    assert (status.exit_code, json.loads(status.stdout)) == (0, {"state": str(tmp_path), "parts": []})
+    assert not any(tmp_path.iterdir()), "to look leaves nothing behind"
+    assert json.loads(invoke("down", "--json", "--state", str(tmp_path)).stdout) == {"stopped": []}
+    assert json.loads(invoke("cluster", "down", "--json", "--state", str(tmp_path)).stdout) == {"stopped": []}
+    assert "sosie up" in invoke("status", "--state", str(tmp_path)).stdout
+
+
+def test_explain_prints_the_whole_plan(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").touch()
+    spec = tmp_path / "job.yaml"
+    spec.write_text("{name: j, source: {path: in.jsonl}, sink: {path: out}, plugins: [text-embedding], policy: feed}")
+    answer = invoke("run", str(spec), "--explain")
+    assert answer.exit_code == 0
+    plan = yaml.safe_load(answer.stdout)
+    assert plan["source"] == {"kind": "files", "path": str(tmp_path / "in.jsonl"), "watch": False}
+    assert plan["retry"]["attempts"] == 3
+    assert plan["mode"] == "streaming"
+
+
+def test_the_state_folder_follows_its_order(tmp_path: Path) -> None:
+    def told(*option: str) -> str:
+        answer = invoke("status", "--json", *option, SOSIE_STATE=str(tmp_path / "environment"))
+        return str(json.loads(answer.stdout)["state"])
+
+    assert told() == str(tmp_path / "environment")
+    assert told("--state", str(tmp_path / "option")) == str(tmp_path / "option")
+
+
+def test_errors_are_one_line_and_name_the_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+    assert output.tell(UsageError("no [such] thing", "try: sosie up")) == 2
+    assert output.tell(Permanent("it failed")) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["sosie: no [such] thing → try: sosie up", "sosie: it failed"]
+
+
+def test_as_a_program_it_leaves_with_the_exit_code_and_no_stack_trace(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SOSIE_")}
+    command = [sys.executable, "-m", "pipeline.cli.main", "content", "get", "A", "--state", str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"sosie: no stack runs on {tmp_path} → start it: sosie up --state {tmp_path}\n"
