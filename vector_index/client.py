@@ -15,7 +15,7 @@ import grpc
 
 from materials.errors import Overloaded, Permanent, Retryable, SosieError, UsageError
 from materials.records import AssignItem, Assignment, Candidate
-from vector_index.codec import assignment_from_wire, candidate_from_wire, item_to_wire
+from vector_index.codec import assign_request, assignment_from_wire, candidate_from_wire, item_to_wire
 from vector_index.proto import index_pb2 as pb
 from vector_index.proto import index_pb2_grpc
 
@@ -61,10 +61,6 @@ def _broke(error: grpc.RpcError) -> bool:
 def _stub(channel: Any) -> Any:
     make: Any = index_pb2_grpc.VectorIndexStub
     return make(channel)
-
-
-def _assign_request(items: Sequence[AssignItem]) -> pb.AssignRequest:
-    return pb.AssignRequest(items=[item_to_wire(item) for item in items])
 
 
 def _assignments(response: pb.AssignResponse, items: Sequence[AssignItem]) -> list[Assignment]:
@@ -119,7 +115,7 @@ class IndexClient:
 
     def assign(self, items: Sequence[AssignItem]) -> list[Assignment]:
         """Decide a batch; in the order of the items, durable."""
-        return _assignments(self._call(self._stub.Assign, _assign_request(items)), items)
+        return _assignments(self._call(self._stub.Assign, assign_request(items)), items)
 
     def search(self, item: AssignItem, k: int = 10) -> list[Candidate]:
         """What the item would be compared with, best first; nothing is stored."""
@@ -177,7 +173,7 @@ class AsyncIndexClient:
 
     async def assign(self, items: Sequence[AssignItem]) -> list[Assignment]:
         """Decide a batch; in the order of the items, durable."""
-        return _assignments(await self._call("Assign", _assign_request(items)), items)
+        return _assignments(await self._call("Assign", assign_request(items)), items)
 
     async def search(self, item: AssignItem, k: int = 10) -> list[Candidate]:
         """What the item would be compared with, best first; nothing is stored."""

@@ -1,7 +1,11 @@
-"""Between the wire (protobuf) and the house's records. Total on records; decoding checks what the wire leaves open."""
+"""Between the wire (protobuf) and the house's records. Total on records; decoding checks what the wire leaves open.
+
+Messages are filled in place (`into`): a message that is given to another's constructor is copied, by way of its bytes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, get_args
 
 from materials.errors import UsageError
@@ -18,24 +22,25 @@ def _one_of(value: str, allowed: tuple[Any, ...], field: str) -> Any:
     return value
 
 
-def item_to_wire(item: AssignItem) -> pb.Item:
+def item_to_wire(item: AssignItem, into: pb.Item | None = None) -> pb.Item:
     """One material with its evidence, parts nested."""
-    message = pb.Item(
-        material_id=item.material_id,
-        kind=item.kind,
-        policy=item.policy,
-        fingerprint=item.fingerprint,
-        revision=item.revision,
-        text=item.text,
-        parts=[item_to_wire(part) for part in item.parts],
-        biz=item.biz,
-        created_at=item.created_at,
-        op=item.op,
-    )
+    message = pb.Item() if into is None else into
+    message.material_id = item.material_id
+    message.kind = item.kind
+    message.policy = item.policy
+    message.fingerprint = item.fingerprint
+    message.revision = item.revision
+    message.text = item.text
+    message.biz = item.biz
+    message.op = item.op
+    if item.created_at is not None:
+        message.created_at = item.created_at
     for key, feature in item.features.items():
         wire = message.features[key]
         wire.schema, wire.dtype, wire.data = feature.schema, feature.dtype, feature.data
         wire.shape.extend(feature.shape)
+    for part in item.parts:
+        item_to_wire(part, message.parts.add())
     return message
 
 
@@ -56,7 +61,7 @@ def item_from_wire(message: pb.Item) -> AssignItem:
             for key, f in message.features.items()
         },
         text=message.text,
-        parts=tuple(item_from_wire(part) for part in message.parts),
+        parts=tuple([item_from_wire(part) for part in message.parts]),
         biz=message.biz,
         created_at=message.created_at if message.HasField("created_at") else None,
         op=_one_of(message.op, OPS, "op"),
@@ -65,21 +70,25 @@ def item_from_wire(message: pb.Item) -> AssignItem:
 
 def candidate_to_wire(candidate: Candidate) -> pb.Candidate:
     """One compared material."""
-    message = pb.Candidate(
-        material_id=candidate.material_id,
-        score=candidate.score,
-        relation=candidate.relation,
-        recall_score=candidate.recall_score,
-        ranker=candidate.ranker,
-        content_id=candidate.content_id,
-    )
+    message = pb.Candidate()
+    _fill_candidate(message, candidate)
+    return message
+
+
+def _fill_candidate(message: pb.Candidate, candidate: Candidate) -> None:
+    message.material_id = candidate.material_id
+    message.score = candidate.score
+    message.relation = candidate.relation
+    message.recall_score = candidate.recall_score
+    message.ranker = candidate.ranker
+    message.content_id = candidate.content_id
     for q0, q1, r0, r1 in candidate.segments:
         message.segments.add(q0=q0, q1=q1, r0=r0, r1=r1)
-    return message
 
 
 def candidate_from_wire(message: pb.Candidate) -> Candidate:
     """The record."""
+    segments = message.segments
     return Candidate(
         material_id=message.material_id,
         score=message.score,
@@ -87,24 +96,28 @@ def candidate_from_wire(message: pb.Candidate) -> Candidate:
         recall_score=message.recall_score,
         ranker=message.ranker,
         content_id=message.content_id,
-        segments=tuple((s.q0, s.q1, s.r0, s.r1) for s in message.segments),
+        segments=tuple([(s.q0, s.q1, s.r0, s.r1) for s in segments]) if segments else (),
     )
 
 
-def assignment_to_wire(assignment: Assignment) -> pb.Assignment:
+def assignment_to_wire(assignment: Assignment, into: pb.Assignment | None = None) -> pb.Assignment:
     """What was decided, parts nested."""
-    return pb.Assignment(
-        material_id=assignment.material_id,
-        kind=assignment.kind,
-        outcome=assignment.outcome,
-        content_id=assignment.content_id,
-        revision=assignment.revision,
-        matched=None if assignment.matched is None else candidate_to_wire(assignment.matched),
-        candidates=[candidate_to_wire(candidate) for candidate in assignment.candidates],
-        parts=[assignment_to_wire(part) for part in assignment.parts],
-        replayed=assignment.replayed,
-        reason=assignment.reason,
-    )
+    message = pb.Assignment() if into is None else into
+    message.material_id = assignment.material_id
+    message.kind = assignment.kind
+    message.outcome = assignment.outcome
+    message.content_id = assignment.content_id
+    message.revision = assignment.revision
+    message.replayed = assignment.replayed
+    message.reason = assignment.reason
+    if assignment.matched is not None:
+        message.matched.SetInParent()
+        _fill_candidate(message.matched, assignment.matched)
+    for candidate in assignment.candidates:
+        _fill_candidate(message.candidates.add(), candidate)
+    for part in assignment.parts:
+        assignment_to_wire(part, message.parts.add())
+    return message
 
 
 def assignment_from_wire(message: pb.Assignment) -> Assignment:
@@ -116,8 +129,24 @@ def assignment_from_wire(message: pb.Assignment) -> Assignment:
         content_id=message.content_id,
         revision=message.revision,
         matched=candidate_from_wire(message.matched) if message.HasField("matched") else None,
-        candidates=tuple(candidate_from_wire(candidate) for candidate in message.candidates),
-        parts=tuple(assignment_from_wire(part) for part in message.parts),
+        candidates=tuple([candidate_from_wire(candidate) for candidate in message.candidates]),
+        parts=tuple([assignment_from_wire(part) for part in message.parts]),
         replayed=message.replayed,
         reason=message.reason,
     )
+
+
+def assign_request(items: Iterable[AssignItem]) -> pb.AssignRequest:
+    """One call of `Assign`."""
+    request = pb.AssignRequest()
+    for item in items:
+        item_to_wire(item, request.items.add())
+    return request
+
+
+def assign_response(assignments: Iterable[Assignment]) -> pb.AssignResponse:
+    """Its answer."""
+    response = pb.AssignResponse()
+    for assignment in assignments:
+        assignment_to_wire(assignment, response.assignments.add())
+    return response

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +14,8 @@ from vector_index.spaces.protocol import Space
 
 RowHits = list[tuple[int, float]]
 """(row, score), best first."""
-
-
-@runtime_checkable
-class Pairwise(Protocol):
-    """A space that compares features which it does not hold; spaces without it get a scratch space per batch."""
-
-    def pairwise(self, features: Sequence[Feature]) -> NDArray[np.float32]:
-        """Similarity [n, n]."""
-        ...
+Pairwise = Callable[[Sequence[Feature]], NDArray[np.float32]]
+"""Similarity [n, n] of features that a space does not hold; spaces without it get a scratch space per batch."""
 
 
 class Spaces:
@@ -107,9 +99,10 @@ class BatchRecall:
         if len(numbers) < 2:
             return
         scratch = self._spaces.scratch(queries[0].schema)
-        if isinstance(scratch, Pairwise):
+        pairwise: Pairwise | None = getattr(scratch, "pairwise", None)
+        if pairwise is not None:
             self._place_of[key] = {number: place for place, number in enumerate(numbers)}
-            self._similarity[key] = scratch.pairwise(queries)
+            self._similarity[key] = pairwise(queries)
         elif scratch is not None:
             self._scratch[key] = scratch
 

@@ -12,7 +12,7 @@ import grpc
 import structlog
 
 from materials.errors import Overloaded, Retryable, UsageError
-from vector_index.codec import assignment_to_wire, candidate_to_wire, item_from_wire
+from vector_index.codec import assign_response, assignment_to_wire, candidate_to_wire, item_from_wire
 from vector_index.engine import Engine
 from vector_index.policies import policy_named
 from vector_index.proto import index_pb2 as pb
@@ -77,7 +77,7 @@ class IndexService(index_pb2_grpc.VectorIndexServicer):
         answer = self._writer.submit([item_from_wire(item) for item in request.items])
         # a caller that goes away takes nothing with it: the call is decided, and its retry gets the same answer
         assignments = await asyncio.shield(asyncio.wrap_future(answer))
-        return pb.AssignResponse(assignments=[assignment_to_wire(assignment) for assignment in assignments])
+        return assign_response(assignments)
 
     @typed_errors
     async def Search(self, request: pb.SearchRequest, context: Any) -> pb.SearchResponse:  # noqa: ARG002, N802

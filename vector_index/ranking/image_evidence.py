@@ -18,6 +18,7 @@ PDQ_BITS = 256
 LEAST_QUALITY = 40
 """Below this quality a PDQ hash is noise (the published advice is 50 for photographs)."""
 BACKGROUND_RANKS = slice(1, 6)
+_FLOAT32 = np.dtype("<f4")
 
 
 class Picture(NamedTuple):
@@ -53,7 +54,7 @@ def picture(features: Features, comparable: Features | None = None) -> Picture:
 
 def space_of(features: Features, schema: str) -> str:
     """The key of the feature of that schema, the last by name, empty when there is none."""
-    return max((key for key, feature in features.items() if feature.schema == schema), default="")
+    return max([key for key, feature in features.items() if feature.schema == schema], default="")
 
 
 def cosine(one: Picture, other: Picture) -> float:
@@ -69,8 +70,10 @@ def lone_cosines(features: Features, candidates: Sequence[Evidence]) -> list[flo
     None where anything else is there to be weighed, or missing. A product by rows: a matrix product may round a row
     differently by its place, and then equal pictures would not tie.
     """
+    if not candidates or any(feature.schema in (LOCAL, PDQ) for feature in features.values()):
+        return None
     key = space_of(features, EMBEDDING)
-    if not key or not candidates or any(feature.schema in (LOCAL, PDQ) for feature in features.values()):
+    if not key:
         return None
     ours = features[key]
     if ours.dtype != "float32" or len(ours.shape) != 1:
@@ -81,8 +84,8 @@ def lone_cosines(features: Features, candidates: Sequence[Evidence]) -> list[flo
         if theirs is None or theirs.schema != EMBEDDING or theirs.shape != ours.shape or theirs.dtype != "float32":
             return None
         stored.append(theirs.data)
-    matrix = np.frombuffer(b"".join(stored), np.dtype("<f4")).reshape(len(stored), *ours.shape)
-    cosines: list[float] = np.vecdot(matrix, ours.array()).tolist()
+    vectors = np.frombuffer(b"".join((ours.data, *stored)), _FLOAT32).reshape(1 + len(stored), *ours.shape)
+    cosines: list[float] = np.vecdot(vectors[1:], vectors[0]).tolist()
     return cosines
 
 

@@ -30,6 +30,7 @@ REGROW = 8
 """Cells are made anew when the space is this many times larger than when they were trained."""
 NPROBE = 64
 TRAINING_ROUNDS = 6
+_FLOAT32 = np.dtype("<f4")
 
 
 class VectorStore:
@@ -149,7 +150,7 @@ def stack(features: Sequence[Feature]) -> Matrix:
     if all(feature.dtype == "float32" and feature.shape == first.shape for feature in features):
         # their bytes side by side are the matrix: an array for each would cost more than the search of a small space
         joined = bytearray().join([feature.data for feature in features])
-        return np.frombuffer(joined, np.dtype("<f4")).reshape((len(features), *first.shape))
+        return np.frombuffer(joined, _FLOAT32).reshape((len(features), *first.shape))
     stacked: Matrix = np.stack([feature.array() for feature in features]).astype(np.float32, copy=False)
     return stacked
 
