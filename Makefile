@@ -51,4 +51,4 @@ proto: .venv/.ready  ## generate vector_index/proto again
 	@.venv/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. vector_index/proto/index.proto
 
 clean:           ## remove environments and outputs; the cache outside the tree stays
-	@rm -rf .venv .venv-model .tools out build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-model .venv-model.lock .venv-model-mlserver .tools out build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache

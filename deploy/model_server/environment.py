@@ -46,7 +46,7 @@ class ModelEnvironment(msgspec.Struct, frozen=True):
 
 
 def default_folder() -> Path:
-    """`SOSIE_MODEL_ENV`, else `.venv-model` (`.venv-mlserver` for the fallback) beside our own environment."""
+    """`SOSIE_MODEL_ENV`, else `.venv-model` (`.venv-model-mlserver` for the fallback) beside our own environment."""
     given = os.environ.get("SOSIE_MODEL_ENV")
     return Path(given) if given else Path(sys.prefix).parent / ".venv-model"
 

@@ -87,7 +87,7 @@ PACKS: Final[tuple[Pack, ...]] = (
         "BSD-3-Clause",
         "skimage/data/",
         photos=_named(
-            "astronaut.png brick.png camera.png chelsea.png coffee.png coins.png grass.png gravel.png "
+            "astronaut.png brick.png chelsea.png coffee.png coins.png grass.png gravel.png "
             "hubble_deep_field.jpg ihc.png moon.png motorcycle_left.png page.png retina.jpg rocket.jpg text.png"
         ),
     ),

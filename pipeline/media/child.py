@@ -16,6 +16,7 @@ import select
 import signal
 import socket
 import sys
+from contextlib import suppress
 import threading
 from pathlib import Path
 
@@ -54,11 +55,12 @@ def main(arguments: list[str]) -> None:
     gc.collect()
     gc.freeze()
     connection.send(_replies.encode(Reply("ready")))
-    while message := connection.recv(MAX_MESSAGE):
-        reply = answer(decoder, memory, _requests.decode(message))
-        connection.send(_replies.encode(reply))
-        if reply.status == "out_of_memory":
-            return
+    with suppress(ConnectionError):  # the parent hung up: the job has ended
+        while message := connection.recv(MAX_MESSAGE):
+            reply = answer(decoder, memory, _requests.decode(message))
+            connection.send(_replies.encode(reply))
+            if reply.status == "out_of_memory":
+                return
 
 
 def answer(decoder: Decoder, memory: SharedMemory, request: Request) -> Reply:
