@@ -77,7 +77,7 @@ class Clone:
             found = shutil.which(tool)
             if found is not None:
                 (folder / tool).symlink_to(found)
-        # this very Python's base, since what PATH calls python3 may be another one; no link: it would look for its library
+        # the base of this very Python (PATH's may be another one); not a link, beside which it would seek its library
         python = folder / "python3"
         python.write_text(f'#!/bin/sh\nexec "{sys.base_prefix}/bin/python3.11" "$@"\n')
         python.chmod(0o755)

@@ -9,15 +9,7 @@ import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-X264 = {
-    "preset": "veryfast",
-    "threads": "1",
-    "flags": "+bitexact",
-    "x264-params": "rc-lookahead=0:mbtree=0:weightp=0",
-}
-"""x264's lookahead reads beyond the picture, so that one input gives several outputs; without it the bytes are always
-the same, and so is what a test sees."""
+from x264 import X264
 
 
 def scene(seed: int, width: int = 480, height: int = 360) -> NDArray[np.uint8]:

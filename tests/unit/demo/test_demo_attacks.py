@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from x264 import X264
 
 from pipeline.demo.attacks.image import IMAGE_ATTACKS
 from pipeline.demo.attacks.text import TEXT_ATTACKS
@@ -25,7 +26,7 @@ def _picture(seed: int = 3) -> Image.Image:
 def _movie(seconds: float = 2.0, rate: int = 10) -> bytes:
     out = io.BytesIO()
     with av.open(out, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=rate)
+        stream = container.add_stream("libx264", rate=rate, options=dict(X264))
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
         base = _picture().resize((320, 240))
         for i in range(int(seconds * rate)):

@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from x264 import X264
 
 from materials.errors import Rejected
 from model_plugins.protocol import VideoMedia
@@ -33,7 +34,8 @@ def video(
 ) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as out:
-        stream = out.add_stream(CODECS[container], rate=rate)
+        codec = CODECS[container]
+        stream = out.add_stream(codec, rate=rate, options=dict(X264) if codec == "libx264" else None)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         stream.codec_context.gop_size = 10
