@@ -33,7 +33,7 @@ test: setup      ## all tests but the fresh-clone one, against the real stack
 	@.venv/bin/python -m pytest -m "not fresh"
 
 fresh: setup     ## clone this commit into an empty folder and run the README's commands there
-	@.venv/bin/python -m pytest -m fresh
+	@.venv/bin/python -m pytest -m fresh -s
 
 check: .venv/.ready  ## lint, types, import contracts
 	@.venv/bin/ruff check .

@@ -16,8 +16,8 @@ import select
 import signal
 import socket
 import sys
-from contextlib import suppress
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import cv2

@@ -43,9 +43,7 @@ class Clone:
         self.environment |= {name: os.environ[name] for name in CERTIFICATES + REGISTRY if name in os.environ}
         (folder / "home").mkdir()
         self._link_tools(folder / "bin")
-        self.run(
-            "git", "-c", "advice.detachedHead=false", "clone", "--quiet", ROOT.as_uri(), str(self.folder), cwd=folder
-        )
+        self.run("git", "clone", "--quiet", ROOT.as_uri(), str(self.folder), cwd=folder)
 
     def run(self, *command: str, cwd: Path | None = None) -> str:
         """What a command said; its time is told."""
