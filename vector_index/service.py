@@ -12,12 +12,13 @@ import grpc
 import structlog
 
 from materials.errors import Overloaded, Retryable, UsageError
+from materials.records import Assignment
 from vector_index.codec import assign_response, assignment_to_wire, candidate_to_wire, item_from_wire
 from vector_index.engine import Engine
 from vector_index.policies import policy_named
 from vector_index.proto import index_pb2 as pb
 from vector_index.proto import index_pb2_grpc
-from vector_index.writer import Writer
+from vector_index.writer import Answer, Writer
 
 MAX_MESSAGE = 64 << 20
 MAX_GET = 1000
@@ -60,6 +61,31 @@ def _line(text: str) -> str:
     return text.translate(ABORT_UNSAFE)[:2000]
 
 
+async def _awaited(answer: Answer) -> list[Assignment]:
+    """The writer's answer, in this loop, for one hop between the threads.
+
+    A caller that goes away takes nothing with it: the call is decided, and its retry gets the same answer.
+    """
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[list[Assignment]] = loop.create_future()
+
+    def hand_over() -> None:
+        if waiter.done():  # cancelled: nobody waits
+            return
+        error = answer.exception()
+        if error is not None:
+            waiter.set_exception(error)
+        else:
+            waiter.set_result(answer.result())
+
+    def decided(_: Answer) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(hand_over)
+
+    answer.add_done_callback(decided)
+    return await waiter
+
+
 class IndexService(index_pb2_grpc.VectorIndexServicer):
     """One engine behind one writer. Reads take their turn at the engine's lock in a thread of their own."""
 
@@ -75,9 +101,7 @@ class IndexService(index_pb2_grpc.VectorIndexServicer):
     async def Assign(self, request: pb.AssignRequest, context: Any) -> pb.AssignResponse:  # noqa: ARG002, N802
         """Decide a batch; answered when it is durable."""
         answer = self._writer.submit([item_from_wire(item) for item in request.items])
-        # a caller that goes away takes nothing with it: the call is decided, and its retry gets the same answer
-        assignments = await asyncio.shield(asyncio.wrap_future(answer))
-        return assign_response(assignments)
+        return assign_response(await _awaited(answer))
 
     @typed_errors
     async def Search(self, request: pb.SearchRequest, context: Any) -> pb.SearchResponse:  # noqa: ARG002, N802
