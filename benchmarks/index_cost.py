@@ -3,8 +3,7 @@
     .venv/bin/python benchmarks/index_cost.py [--items 3000] [--call 8] [--runs 3]
 
 Every call is its own durable transaction. The last line is JSON: `cpu_ms` (of the server process, an item; median of
-the runs, each on a fresh folder and after a warm-up of a tenth of the items), `runs`, `items_per_s`, `call`, `n`,
-`content_ids`.
+the runs, each on a fresh folder and after a warm-up of a tenth of the items), `runs`, `items_per_s`, `call`, `n`.
 """
 
 from __future__ import annotations

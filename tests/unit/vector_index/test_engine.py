@@ -71,6 +71,13 @@ def test_replay_answers_what_was_answered(engine: Engine) -> None:
     assert engine.stats().spaces == before.spaces
 
 
+def test_ids_of_strange_signs_are_known_again(engine: Engine) -> None:
+    items = [image(name, V[0]) for name in ("nul\x00a", "nul\x00b", 'quo"te', "back\\slash", "猫😀")]
+    first = engine.assign(items)
+    assert [answer.material_id for answer in first] == [item.material_id for item in items]
+    assert engine.assign(items) == [replace(answer, replayed=True) for answer in first]
+
+
 def test_same_id_twice_in_one_call_is_a_replay_or_a_conflict(engine: Engine) -> None:
     one, same, other = engine.assign([image("a", V[0]), image("a", V[0]), image("a", V[1])])
     assert same == replace(one, replayed=True)

@@ -205,6 +205,40 @@ def test_background_counts_each_content_id_once() -> None:
     assert measure.background(anonymous, 0.1) == pytest.approx(0.5)
 
 
+def test_lone_embeddings_score_as_the_full_measurement_does(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    queries = [{EMBEDDING: Feature.of("vector", near(direction(seed), 0.5 + seed / 25))} for seed in range(12)]
+    quick = [world.scores(query) for query in queries]
+    monkeypatch.setattr(measure, "lone_cosines", lambda features, candidates: None)
+    for query, scores in zip(queries, quick, strict=True):
+        assert scores == pytest.approx(world.scores(query), abs=1e-9)
+
+
+def test_lone_embeddings_leave_other_evidence_to_the_full_measurement(world: World) -> None:
+    whole = world.stored[0].features
+    embedding = {EMBEDDING: whole[EMBEDDING]}
+    assert measure.lone_cosines(embedding, world.stored) is not None
+    assert measure.lone_cosines(whole, world.stored) is None
+    assert measure.lone_cosines({}, world.stored) is None
+    for unlike in (
+        {},
+        {EMBEDDING: Feature.of("vector", direction(0)[:128])},
+        {EMBEDDING: Feature.of("vector", direction(0).astype(np.float16))},
+        {"image-embedding@2": whole[EMBEDDING]},
+    ):
+        other = Evidence(material_id="other", kind="image", features=unlike)
+        assert measure.lone_cosines(embedding, [*world.stored, other]) is None
+
+
+@pytest.mark.parametrize("copies", [2, 5, 9])
+def test_equal_pictures_tie_wherever_they_stand(copies: int) -> None:
+    stored = [
+        Evidence(material_id=f"m{place}", kind="image", features={EMBEDDING: Feature.of("vector", direction(3))})
+        for place in range(copies)
+    ]
+    asked = Evidence(material_id="q", kind="image", features={EMBEDDING: Feature.of("vector", near(direction(3), 0.7))})
+    assert len({candidate.score for candidate in ImageFusion().rank(asked, stored, Recall({}))}) == 1
+
+
 def test_turned_hashes_meet() -> None:
     rgb = gradient_scene(300, 300, 5)
 

@@ -76,6 +76,14 @@ def test_cells_are_made_anew_as_the_space_grows() -> None:
     assert (store.search(data[:200], 1)[1][:, 0] == np.arange(200)).mean() >= 0.99
 
 
+def test_equal_vectors_are_found_in_the_order_of_their_rows() -> None:
+    space = DenseSpace()
+    feature = Feature.of("vector", unit(np.ones((1, 8)))[0])
+    space.add([7, 3, 9, 1], [feature] * 4)
+    space.remove([3])
+    assert [row for row, _ in space.search([feature], 4)[0]] == [1, 7, 9]
+
+
 def test_a_wrong_dimension_is_an_error() -> None:
     space = DenseSpace()
     space.add([1], [feature(vectors(1)[0])])
