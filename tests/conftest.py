@@ -1,14 +1,21 @@
-"""One real stack for all tests of a session that do not kill its parts; each test uses ids of its own."""
+"""What all tests share: settings, and one real stack for those that do not kill its parts; each uses its own ids."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 from sosie_system import System
 
 from deploy import stack
 from deploy.addresses import GivenAddresses
+
+# Time decides no test, and a commit that passed passes again; `HYPOTHESIS_PROFILE=search` looks for new examples.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 @pytest.fixture(scope="session")

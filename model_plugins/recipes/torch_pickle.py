@@ -10,9 +10,10 @@ A pickle is a program: it may name any callable of any installed module. Here it
 from __future__ import annotations
 
 import io
+import math
 import pickle
 from collections import OrderedDict
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import msgspec
 import numpy as np
@@ -61,7 +62,13 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
-class _RestrictedUnpickler(pickle.Unpickler):
+class _RestrictedUnpickler(pickle._Unpickler):
+    """Python's own unpickler and not the C one, whose memo grows to whatever index a damaged byte names: gigabytes."""
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        code: load for code, load in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]
+    }
+
     def __init__(self, file: BinaryIO, storages: dict[str, _Storage]) -> None:
         super().__init__(file)
         self._storages = storages
@@ -95,6 +102,8 @@ def _view(tensor: _Tensor, flat: NDArray[Any]) -> NDArray[Any]:
     """The tensor's elements, copied; strides are in elements and must stay inside the storage."""
     if len(tensor.shape) != len(tensor.strides) or min((tensor.offset, *tensor.shape, *tensor.strides)) < 0:
         raise UnsafePickle(f"impossible tensor shape {tensor.shape} with strides {tensor.strides}")
+    if math.prod(tensor.shape) > flat.size:
+        raise UnsafePickle(f"a tensor of shape {tensor.shape} repeats a storage of {flat.size} elements")
     if 0 in tensor.shape:
         return np.empty(tensor.shape, flat.dtype)
     last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 import redis
 from index_items import free_port, image, near, vectors
@@ -65,8 +66,14 @@ def test_addresses_of_the_running_stack_else_of_the_environment(
 
 
 @pytest.mark.stack
-def test_addresses_of_a_running_stack(system: System) -> None:
+def test_addresses_of_a_running_stack_also_for_programs(system: System) -> None:
     assert lookups.addresses(system.state) == system.addresses
+    assert system.ask("up") == msgspec.to_builtins(system.addresses)
+    told = system.ask("status")
+    assert told["state"] == str(system.state)
+    assert {part["name"]: part["state"] for part in told["parts"]} == dict.fromkeys(
+        ("supervisor", "zookeeper", "redis", "index", "triton", "announcer"), "running"
+    )
 
 
 @pytest.mark.stack

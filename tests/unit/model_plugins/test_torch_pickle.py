@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +127,25 @@ def test_a_tensor_cannot_reach_out_of_its_storage(
         {"w": tensor("0", 4, shape, strides, "FloatStorage", offset=offset)}, {"0": np.zeros(4, np.float32)}
     )
     with pytest.raises(UnsafePickle):
+        read_state_dict(data)
+
+
+@pytest.mark.parametrize("bomb", [b"r" + (1 << 24).to_bytes(4, "little"), b"\x96" + (1 << 26).to_bytes(8, "little")])
+def test_a_few_bytes_cannot_ask_for_much_memory(bomb: bytes) -> None:
+    """A memo index (LONG_BINPUT) and an announced length (BYTEARRAY8)."""
+    data = saved(np.arange(6, dtype=np.float32)).replace(b"\x80\x02}(", b"\x80\x02}" + bomb + b"(")
+    tracemalloc.start()
+    try:
+        with suppress(UnsafePickle):
+            read_state_dict(data)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_tensor_cannot_repeat_its_storage() -> None:
+    data = legacy_file({"w": tensor("0", 1, (1 << 40,), (0,), "FloatStorage")}, {"0": np.zeros(1, np.float32)})
+    with pytest.raises(UnsafePickle, match="repeats"):
         read_state_dict(data)
 
 
