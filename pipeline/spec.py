@@ -74,7 +74,7 @@ class Threads(_Frozen):
     models idle more often."""
 
     decoders: Annotated[int, Field(ge=1, le=64)] = 1
-    in_flight: Annotated[int, Field(ge=1, le=64)] = 3
+    in_flight: Annotated[int, Field(ge=1, le=64)] = 4
     capacity: Annotated[int, Field(ge=1, le=10_000)] = 400
 
 

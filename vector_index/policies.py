@@ -34,8 +34,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 POLICIES: Mapping[str, Policy] = {
     policy.name: policy
     for policy in (
-        Policy(name="feed", thresholds={"image": 0.7, "video": 0.7, "post": 0.4}, margin=0.2),
-        Policy(name="video-dedup", thresholds={"image": 0.7, "video": 0.6, "post": 0.5}, margin=0.2),
+        Policy(name="feed", thresholds={"image": 0.8, "video": 0.7, "post": 0.4}, margin=0.2),
+        Policy(name="video-dedup", thresholds={"image": 0.8, "video": 0.6, "post": 0.5}, margin=0.2),
         Policy(name="copyright", thresholds={"image": 0.9, "video": 0.85, "post": 0.8}, margin=0.1),
     )
 }
