@@ -160,7 +160,7 @@ class ImageFusion:
         for place in self._worth_verifying(ours, theirs, pairs):
             one, other = ours.keypoints, theirs[place].keypoints
             if one is not None and other is not None:
-                pairs[place] = pairs[place]._replace(geometry=agree(one, other))
+                pairs[place] = _refuted(pairs[place]._replace(geometry=agree(one, other)))
         return pairs
 
     def _worth_verifying(self, ours: Picture, theirs: Sequence[Picture], pairs: Sequence[Pair]) -> list[int]:
@@ -191,3 +191,10 @@ class ImageFusion:
     @staticmethod
     def _hits(query: Evidence, schema: str, recall: Recall) -> tuple[RecallHit, ...]:
         return recall.hits.get(measure.space_of(query.features, schema), ())
+
+
+def _refuted(pair: Pair) -> Pair:
+    """Votes count only as far as geometry bears them out: dots of two star fields vote for each other, in no order."""
+    if pair.geometry.inliers > measure.CHANCE_INLIERS:
+        return pair
+    return pair._replace(votes=min(pair.votes, pair.votes_background))

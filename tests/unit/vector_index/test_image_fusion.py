@@ -122,6 +122,19 @@ def test_a_stranger_is_unlikely_to_be_anyone(world: World) -> None:
     assert max(world.scores(features(scene(70), direction(70))).values()) < 0.2
 
 
+def test_votes_without_a_common_geometry_do_not_make_a_copy(world: World) -> None:
+    """The dots of two star fields vote for each other; no map carries the one field into the other."""
+    query = Evidence(material_id="q", kind="image", features=features(scene(70), near(direction(3), 0.45)))
+    star = world.stored[3]
+    votes = (RecallHit(star.material_id, star.content_id, 5.0), RecallHit("r4", "c4", 0.5))
+    cosines = tuple(
+        RecallHit(item.material_id, item.content_id, 0.45 if item is star else 0.2)
+        for item in (star, *world.stored[4:9])
+    )
+    [judged] = ImageFusion().rank(query, [star], Recall({EMBEDDING: cosines, LOCAL: votes}))
+    assert judged.score < 0.5
+
+
 @pytest.mark.parametrize(
     "keys", [keys for size in (0, 1, 2, 3) for keys in combinations((EMBEDDING, LOCAL, PDQ), size)]
 )
