@@ -156,6 +156,7 @@ def test_a_child_that_died_while_idle_is_nobodys_fault(pictures: Path) -> None:
 
 def test_a_call_that_is_cancelled_leaves_no_answer_behind(pictures: Path) -> None:
     os.mkfifo(pictures / "begun")
+    os.mkfifo(pictures / "go")  # nobody writes: the child waits until it is killed
 
     async def scene() -> None:
         async with pool_of() as pool:
@@ -171,6 +172,7 @@ def test_a_call_that_is_cancelled_leaves_no_answer_behind(pictures: Path) -> Non
 
 def test_closing_ends_a_call_that_waits(pictures: Path) -> None:
     os.mkfifo(pictures / "begun")
+    os.mkfifo(pictures / "go")  # nobody writes: the child waits until it is killed
 
     async def scene() -> None:
         async with pool_of() as pool:
