@@ -4,7 +4,7 @@ UV_VERSION := 0.13.8
 UV := .tools/bin/uv
 SOSIE := .venv/bin/sosie
 # The registries' certificates: the system's store where it has one, else the ones that uv carries.
-UV_SYNC = $(UV) sync --frozen --quiet --python $(PYTHON)
+UV_SYNC = $(UV) sync --frozen --all-extras --quiet --python $(PYTHON)
 
 .PHONY: setup demo test fresh check bench fmt proto clean help
 

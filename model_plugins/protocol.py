@@ -22,6 +22,10 @@ from materials.records import Feature
 Tensors = Mapping[str, NDArray[Any]]
 MediaKind = Literal["image", "video", "text"]
 MEDIA_KINDS: tuple[MediaKind, ...] = ("image", "video", "text")
+SOUND_RATE = 16_000
+"""Samples a second of a video's sound track."""
+ANY = -1
+"""A dimension of a model's input that may differ from item to item; only items of equal shape share a batch."""
 
 
 class ImageMedia(msgspec.Struct, frozen=True):
@@ -34,13 +38,17 @@ class ImageMedia(msgspec.Struct, frozen=True):
 
 
 class VideoMedia(msgspec.Struct, frozen=True):
-    """Frames sampled at 2 a second. `frames`: uint8 [n, h, w, 3]; `times`: float64 [n], seconds; so is `duration`."""
+    """Frames sampled at 2 a second. `frames`: uint8 [n, h, w, 3]; `times`: float64 [n], seconds; so is `duration`.
+
+    `sound`: float32 [m], -1..1, mono at `SOUND_RATE`; None where no plug-in of the job hears, or the clip is silent.
+    """
 
     frames: NDArray[np.uint8]
     times: NDArray[np.float64]
     duration: float
     width: int
     height: int
+    sound: NDArray[np.float32] | None = None
 
 
 class TextMedia(msgspec.Struct, frozen=True):
@@ -55,13 +63,15 @@ Media = ImageMedia | VideoMedia | TextMedia
 class ModelRef(msgspec.Struct, frozen=True):
     """The model that a plug-in calls: a service name in discovery, its input and output names and the batch limit.
 
-    `inputs`: name -> (dtype, shape without the batch axis), as Triton's metadata states them.
+    `inputs`: name -> (dtype, shape without the batch axis, `ANY` where it varies), as Triton's metadata states them.
+    `version`: of the model; empty: the one that the alias `production` names, else the server's own choice.
     """
 
     name: str
     inputs: dict[str, tuple[str, tuple[int, ...]]]
     outputs: tuple[str, ...]
     max_batch: int = 8
+    version: str = ""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +79,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     `media`: the one kind of medium that it takes. `schema`: the feature's schema name. `space`: True when the feature
     is an embedding that recall searches. `min_side`: pixels that the decoder must leave on the shorter side.
+    `hears`: True when `prepare` of a video needs its sound.
     """
 
     name: str
@@ -79,6 +90,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     space: bool = False
     min_side: int = 0
     summary: str = ""
+    hears: bool = False
 
     @property
     def key(self) -> str:
@@ -119,4 +131,35 @@ class Plugin(Protocol):
 
     def examples(self) -> list[Example]:
         """At least one."""
+        ...
+
+
+@runtime_checkable
+class Fuses(Protocol):
+    """Capability: the feature is made of other plug-ins' features of the same material, and of its text.
+
+    `prepare` of such a plug-in is not called. `fuse` runs after the others, in the Flink worker; what it needs and the
+    job does not compute, or what failed, is absent.
+    """
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of plug-ins, without versions."""
+        ...
+
+    def fuse(self, features: Mapping[str, Feature], text: str) -> Feature | None:
+        """Features by plug-in name (without version) and the raw text -> the feature; None: nothing to say."""
+        ...
+
+
+@runtime_checkable
+class DecodesOnServer(Protocol):
+    """Capability: the model decodes by itself (nvJPEG, NVDEC), so the file's bytes are sent as they are.
+
+    `prepare_encoded` is called instead of `prepare`, with the bytes of the file, once they were fetched and measured
+    against the limits; decoding here is then left out when no other plug-in of the job needs pixels.
+    """
+
+    def prepare_encoded(self, data: bytes) -> dict[str, NDArray[Any]] | None:
+        """As `prepare`; the usual input is UINT8 [1, len(data)] with the declared shape (`ANY`,)."""
         ...
