@@ -6,17 +6,12 @@ nothing that is missed. It ends with its parent: by signal, or when the socket c
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import gc
 import logging
-import os
 import resource
-import select
-import signal
 import socket
 import sys
-import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,12 +19,12 @@ import cv2
 import msgspec
 
 from materials.errors import Rejected
+from model_plugins.hosting.ending import end_with_parent
 from model_plugins.registry import load
 from pipeline.media.decoder import Decoder
 from pipeline.media.limits import MediaAccess
 from pipeline.media.wire import MAX_MESSAGE, Reply, Request, Setup, SharedMemory
 
-_PR_SET_PDEATHSIG = 1
 _log = logging.getLogger(__name__)
 _requests = msgspec.msgpack.Decoder(Request)
 _replies = msgspec.msgpack.Encoder()
@@ -38,7 +33,7 @@ _replies = msgspec.msgpack.Encoder()
 def main(arguments: list[str]) -> None:
     """Serve until the parent closes the socket."""
     connection = socket.socket(fileno=int(arguments[0]))
-    _end_with_parent(connection, int(arguments[2]))
+    end_with_parent(connection, int(arguments[2]))
     faulthandler.enable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     memory = SharedMemory(int(arguments[1]))
@@ -86,26 +81,6 @@ def answer(decoder: Decoder, memory: SharedMemory, request: Request) -> Reply:
         height=prepared.height,
         duration=prepared.duration,
     )
-
-
-def _end_with_parent(connection: socket.socket, parent: int) -> None:
-    """Two ways: the signal also ends a child that hangs in C; the socket also ends one whose parent lives on."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the line above
-        os._exit(0)
-    hang_up = select.poll()
-    hang_up.register(connection.fileno(), 0)
-
-    def wait() -> None:
-        hang_up.poll()
-        os._exit(0)
-
-    threading.Thread(target=wait, daemon=True, name="ends-with-parent").start()
-    try:
-        # when memory is short, the kernel shall take the child and not the worker
-        Path("/proc/self/oom_score_adj").write_text("1000")
-    except OSError as error:
-        _log.debug("oom_score_adj stays as it is: %s", error)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import subprocess
-import sys
 from concurrent.futures import Executor
 from typing import Any
 
@@ -14,12 +12,10 @@ import msgspec
 from numpy.typing import NDArray
 
 from materials.errors import Permanent, Rejected, Retryable, UsageError
+from model_plugins.hosting.channel import Channel
+from model_plugins.hosting.spawning import spawn
 from pipeline.media.decoder import Prepared
-from pipeline.media.wire import MAX_MESSAGE, Reply, Request, Setup, SharedMemory
-
-# Secrets of the worker stay out of the process that meets hostile bytes.
-_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+from pipeline.media.wire import Reply, Request, Setup, SharedMemory
 
 _encoder = msgspec.msgpack.Encoder()
 _replies = msgspec.msgpack.Decoder(Reply)
@@ -47,15 +43,12 @@ class DecodeChild:
         self._limits = setup.limits
         self._spawner = spawner
         self._memory = SharedMemory.create()
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket.setblocking(False)
-        self._socket.send(_encoder.encode(setup))
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiter: asyncio.Future[bytes] | None = None
-        self._early: bytes | None = None
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._channel = Channel(ours)
+        self._channel.send(_encoder.encode(setup))
         self._is_ready = False
         self.is_usable = True
-        self._process = spawner.submit(_spawn, theirs, self._memory.fd)
+        self._process = spawner.submit(spawn, "pipeline.media.child", theirs, self._memory.fd)
 
     @property
     def pid(self) -> int | None:
@@ -93,7 +86,7 @@ class DecodeChild:
         """
         self.is_usable = False  # until it has answered
         try:
-            self._socket.send(_encoder.encode(request))
+            self._channel.send(_encoder.encode(request))
             async with asyncio.timeout(self._limits.timeout_s):
                 reply = await self._receive()
         except TimeoutError as error:
@@ -113,37 +106,10 @@ class DecodeChild:
         return self._prepared(reply)
 
     async def _receive(self) -> Reply:
-        """The next message. The reader stays registered: taking it off and on would cost more than a message does."""
-        loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-            loop.add_reader(self._socket.fileno(), self._on_readable)
-        if self._early is None:
-            self._waiter = loop.create_future()
-            message: bytes = await self._waiter
-        else:
-            message, self._early = self._early, None
+        message = await self._channel.receive()
         if not message:
             raise ChildLost("decoder_died", "makes the decoder crash")
         return _replies.decode(message)
-
-    def _on_readable(self) -> None:
-        try:
-            message = self._socket.recv(MAX_MESSAGE)
-        except BlockingIOError:
-            return
-        except OSError:
-            message = b""  # reset: as good as closed
-        if not message:
-            self._unwatch()  # an end of file stays readable for ever
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(message)
-        else:
-            self._early = message
-
-    def _unwatch(self) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.remove_reader(self._socket.fileno())
 
     def _prepared(self, reply: Reply) -> Prepared:
         tensors: dict[str, dict[str, NDArray[Any]]] = {plugin: {} for plugin in reply.plugins}
@@ -158,8 +124,7 @@ class DecodeChild:
 
     def release(self) -> None:
         """Free socket and memory, once nothing awaits them."""
-        self._unwatch()
-        self._socket.close()
+        self._channel.close()
         self._memory.close()
 
     def _reap(self) -> None:
@@ -168,21 +133,3 @@ class DecodeChild:
             process = self._process.result()
             process.kill()
             process.wait()
-
-
-def _spawn(theirs: socket.socket, memory: int) -> subprocess.Popen[bytes]:
-    environment = {name: value for name, value in os.environ.items() if name in _ENVIRONMENT}
-    environment |= dict.fromkeys(_ONE_THREAD, "1")
-    environment["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-    with theirs:
-        descriptors = (theirs.fileno(), memory)
-        # -P: the working directory is not a place to import from
-        command = [sys.executable, "-P", "-m", "pipeline.media.child", *map(str, descriptors), str(os.getpid())]
-        return subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=descriptors,
-            start_new_session=True,  # Ctrl-C is for the job, which closes its children itself
-        )
