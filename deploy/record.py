@@ -46,12 +46,16 @@ class PartRecord(msgspec.Struct, kw_only=True):
 
 
 class StackRecord(msgspec.Struct, kw_only=True):
-    """The whole file. `ready`: every part has been healthy at least once since this supervisor started."""
+    """The whole file. `ready`: every part has been healthy at least once since this supervisor started.
+
+    `extras`: heavy models that the model server has beside the light ones.
+    """
 
     version: int = 1
     supervisor: ProcessId | None = None
     ready: bool = False
     given: GivenAddresses = GivenAddresses()
+    extras: tuple[str, ...] = ()
     parts: dict[str, PartRecord] = {}
 
     def addresses(self) -> Addresses:

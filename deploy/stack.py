@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,11 +18,11 @@ from deploy.addresses import ENVIRONMENT, Addresses, FixedPorts, GivenAddresses
 from deploy.given import reason_unreachable, require_reachable
 from deploy.java import clean_environment
 from deploy.keeper import mark_of
+from deploy.model_server.catalogue import parse_extras, served
 from deploy.model_server.environment import ensure
 from deploy.model_server.weights import ensure_model
 from deploy.parts.catalogue import given_parts, parts_to_start
 from deploy.parts.part import Part
-from deploy.parts.triton import MODELS
 from deploy.ports import is_free
 from deploy.processes import alive, end, marked, wait_until
 from deploy.record import PartRecord, PartStatus, StackRecord, load, log_folder, run_folder, save
@@ -41,6 +41,7 @@ def up(
     timeout: float = 90,
     on_event: Say | None = None,
     fixed: FixedPorts | None = None,
+    extras: Collection[str] | None = None,
 ) -> Addresses:
     """Bring the stack of a state folder up and wait until it is healthy. Harmless when it is up already.
 
@@ -50,25 +51,28 @@ def up(
         timeout: seconds to healthy, not counting one-off set-up (the model server's environment, the weights).
         on_event: gets a line for each part that becomes healthy or fails, and for each set-up step.
         fixed: ports to use, whatever was used before.
+        extras: heavy models to serve, as `parse_extras` gives them; default: what SOSIE_MODELS names.
 
     Raises:
-        UsageError: a given part is unreachable, a fixed port is taken, the folder cannot be written, or a stack with
-            other addresses runs there already.
+        UsageError: a given part is unreachable, a fixed port is taken, the folder cannot be written, an extra is
+            unknown, or a stack with other addresses or fewer extras runs there already.
         SosieError: a part does not become healthy; names its log. What was started is taken down again.
     """
     given = GivenAddresses.read(os.environ) if given is None else given
     fixed = fixed or FixedPorts()
+    wanted = parse_extras(os.environ.get("SOSIE_MODELS", "") if extras is None else ",".join(extras))
     say = on_event or (lambda _line: None)
     state = state.absolute().resolve()
     with _exclusive(state):
         running = load(state)
         if alive(running.supervisor):
             _refuse_other_request(state, running, given, fixed)
+            _refuse_more_extras(state, running, wanted)
             require_reachable(running.given)
             return _await_ready(state, timeout, say)
         require_reachable(given)
         parts = parts_to_start(given)
-        _prepare(parts, say)
+        _prepare(parts, wanted, say)
         refuse_taken_ports(running, fixed, parts)
         if not parts:
             down_locked(state)
@@ -77,7 +81,7 @@ def up(
                 record.parts[name] = PartRecord(name=name, state="given", address=address)
             save(state, record)
             return record.addresses()
-        request = Request(given, fixed)
+        request = Request(given, fixed, wanted)
         (run_folder(state) / REQUEST).write_bytes(msgspec.json.encode(request))
         _start_supervisor(state)
         try:
@@ -187,6 +191,15 @@ def _refuse_other_request(state: Path, running: StackRecord, given: GivenAddress
             raise UsageError(f"{name} runs already, at {record.address} and not on port {wanted}", remedy)
 
 
+def _refuse_more_extras(state: Path, running: StackRecord, wanted: tuple[str, ...]) -> None:
+    missing = sorted(set(wanted) - set(running.extras))
+    if missing and "triton" not in given_parts(running.given):
+        raise UsageError(
+            f"a stack runs in this state folder already, without {', '.join(missing)}",
+            f"run `sosie down --state {state}` first",
+        )
+
+
 def refuse_taken_ports(old: StackRecord, fixed: FixedPorts, parts: list[Part]) -> None:
     """Check the ports that a person asked for, before anything is started.
 
@@ -203,12 +216,13 @@ def refuse_taken_ports(old: StackRecord, fixed: FixedPorts, parts: list[Part]) -
             )
 
 
-def _prepare(parts: list[Part], say: Say) -> None:
+def _prepare(parts: list[Part], extras: tuple[str, ...], say: Say) -> None:
     """One-off set-up, here and not in the daemon: it may take minutes, and a person wants to see it."""
     if any(part.name == "triton" for part in parts):
-        ensure(say=say)
-        for model in MODELS:
-            ensure_model(model.name, say=say)
+        ensure(say=say, extras=extras)
+        for model in served(extras):
+            if model.has_file:
+                ensure_model(model.name, say=say)
 
 
 def _start_supervisor(state: Path) -> None:

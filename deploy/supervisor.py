@@ -33,10 +33,11 @@ REQUEST = "request.json"
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What `up` asks for."""
+    """What `up` asks for. `extras`: heavy models to serve beside the light ones."""
 
     given: GivenAddresses = GivenAddresses()
     fixed: FixedPorts = FixedPorts()
+    extras: tuple[str, ...] = ()
 
 
 class Supervisor:
@@ -55,7 +56,7 @@ class Supervisor:
         self.record = self._first_record(load(state))
         self._end_strangers()
         self._ports = {name: part.ports for name, part in self.record.parts.items()}
-        site = Site(state, self._ports, request.given)
+        site = Site(state, self._ports, request.given, request.extras)
         self._site = site
         self._keepers: dict[str, Keeper] = {}
         for part in self._parts:
@@ -111,7 +112,7 @@ class Supervisor:
             record.address = part.address(self._site)
 
     def _first_record(self, old: StackRecord) -> StackRecord:
-        record = StackRecord(supervisor=identify(os.getpid()), given=self._request.given)
+        record = StackRecord(supervisor=identify(os.getpid()), given=self._request.given, extras=self._request.extras)
         logs = log_folder(self._state)
         for name, address in given_parts(self._request.given).items():
             record.parts[name] = PartRecord(name=name, state="given", address=address)

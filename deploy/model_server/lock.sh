@@ -15,3 +15,16 @@ compile() {
     echo "# Made by lock.sh from requirements-mlserver.in; install with: uv pip sync --require-hashes"
     compile requirements-mlserver.in
 } > requirements-mlserver.txt
+# The extras share one environment with Triton: all of them are solved together, then each is cut out of the solution.
+EXTRAS="ocr speech audio-events"
+all=$(mktemp)
+trap 'rm -f "$all"' EXIT
+for extra in $EXTRAS; do cat "requirements-$extra.in"; done | cat - requirements.in | grep -v '^nvidia-pytriton' |
+    "${UV:-uv}" pip compile --quiet --no-header --no-annotate --python-version 3.11 \
+        --python-platform x86_64-manylinux_2_35 - > "$all"
+for extra in $EXTRAS; do
+    {
+        echo "# Made by lock.sh from requirements-$extra.in; install with: uv pip sync --require-hashes"
+        compile --constraint "$all" "requirements-$extra.in"
+    } > "requirements-$extra.txt"
+done

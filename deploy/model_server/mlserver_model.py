@@ -14,6 +14,8 @@ from mlserver import MLModel  # type: ignore[import-not-found]
 from mlserver.codecs import NumpyCodec  # type: ignore[import-not-found]
 from mlserver.types import InferenceRequest, InferenceResponse  # type: ignore[import-not-found]
 
+DTYPES = {"tensor(uint8)": np.uint8, "tensor(int16)": np.int16, "tensor(int64)": np.int64, "tensor(float)": np.float32}
+
 
 class OnnxModel(MLModel):
     """ONNX Runtime behind the KServe v2 protocol."""
@@ -25,14 +27,20 @@ class OnnxModel(MLModel):
         options.inter_op_num_threads = 1
         path = os.path.join(os.environ["SOSIE_MODEL_REPOSITORY"], self.name, "1", "model.onnx")
         self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self.input = self.session.get_inputs()[0].name
-        self.output = self.session.get_outputs()[0].name
-        self.session.run([self.output], {self.input: np.zeros((1, 224, 224, 3), np.uint8)})
+        self.types = {each.name: DTYPES[each.type] for each in self.session.get_inputs()}
+        self.outputs = [each.name for each in self.session.get_outputs()]
+        first = {
+            each.name: np.zeros([size if isinstance(size, int) else 1 for size in each.shape], DTYPES[each.type])
+            for each in self.session.get_inputs()
+        }
+        self.session.run(self.outputs, first)
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         """Run one request in a thread: ONNX Runtime lets go of the GIL."""
-        image = np.asarray(NumpyCodec.decode_input(payload.inputs[0]), np.uint8)
-        rows = (await asyncio.to_thread(self.session.run, [self.output], {self.input: image}))[0]
-        output = NumpyCodec.encode_output(self.output, rows)
-        return InferenceResponse(model_name=self.name, model_version=self.version, outputs=[output])
+        tensors = {
+            each.name: np.asarray(NumpyCodec.decode_input(each), self.types[each.name]) for each in payload.inputs
+        }
+        rows = await asyncio.to_thread(self.session.run, self.outputs, tensors)
+        outputs = [NumpyCodec.encode_output(name, each) for name, each in zip(self.outputs, rows, strict=True)]
+        return InferenceResponse(model_name=self.name, model_version=self.version, outputs=outputs)

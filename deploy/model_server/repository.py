@@ -7,8 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-import msgspec
-
+from deploy.model_server.catalogue import ServedModel, Shape
 from deploy.model_server.environment import HERE, ModelEnvironment
 
 BACKEND_FILES = (
@@ -17,76 +16,80 @@ BACKEND_FILES = (
     "python_backend_stubs/3.11/triton_python_backend_stub",
 )
 """Below `pytriton/tritonserver`."""
-TYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}
+FIRST_VERSION = "1"
+"""What the catalogue's models are served as; later versions, beside it, come from the model library."""
 
 
-class ModelSpec(msgspec.Struct, frozen=True):
-    """A model to serve: (name, dtype, shape without the batch axis) of its input and output, and the batch limit."""
+def triton_config(model: ServedModel, instances: int) -> str:
+    """`config.pbtxt`. All versions in the folder are served, side by side.
 
-    name: str
-    input: tuple[str, str, tuple[int, ...]]
-    output: tuple[str, str, tuple[int, ...]]
-    max_batch: int = 8
+    No dynamic batching: clients send whole batches, and on a CPU a batch gains nothing.
+    """
 
-
-IMAGE_EMBEDDING = ModelSpec("image-embedding", ("image", "uint8", (224, 224, 3)), ("embedding", "float32", (256,)))
-
-
-def triton_config(model: ModelSpec, instances: int) -> str:
-    """`config.pbtxt`. No dynamic batching: clients send whole batches, and on a CPU a batch gains nothing."""
-
-    def tensor(name: str, dtype: str, shape: tuple[int, ...]) -> str:
-        return f'{{ name: "{name}" data_type: {TYPES[dtype]} dims: [ {", ".join(map(str, shape))} ] }}'
+    def tensors(group: dict[str, tuple[str, Shape]]) -> str:
+        return ", ".join(
+            f'{{ name: "{name}" data_type: TYPE_{dtype} dims: [ {", ".join(map(str, shape))} ] }}'
+            for name, (dtype, shape) in group.items()
+        )
 
     return (
         f'name: "{model.name}"\n'
         'backend: "python"\n'
         f"max_batch_size: {model.max_batch}\n"
-        f"input [ {tensor(*model.input)} ]\n"
-        f"output [ {tensor(*model.output)} ]\n"
+        f"input [ {tensors(model.inputs)} ]\n"
+        f"output [ {tensors(model.outputs)} ]\n"
+        "version_policy: { all {} }\n"
         f"instance_group [ {{ count: {instances} kind: KIND_CPU }} ]\n"
     )
 
 
-def mlserver_settings(model: ModelSpec) -> str:
+def mlserver_settings(model: ServedModel) -> str:
     """`model-settings.json`."""
 
-    def tensor(name: str, dtype: str, shape: tuple[int, ...]) -> dict[str, object]:
-        return {"name": name, "datatype": TYPES[dtype].removeprefix("TYPE_"), "shape": [-1, *shape]}
+    def tensors(group: dict[str, tuple[str, Shape]]) -> list[dict[str, object]]:
+        return [{"name": name, "datatype": dtype, "shape": [-1, *shape]} for name, (dtype, shape) in group.items()]
 
     return json.dumps(
         {
             "name": model.name,
             "implementation": "mlserver_model.OnnxModel",
-            "inputs": [tensor(*model.input)],
-            "outputs": [tensor(*model.output)],
-            "parameters": {"version": "1"},
+            "inputs": tensors(model.inputs),
+            "outputs": tensors(model.outputs),
+            "parameters": {"version": FIRST_VERSION},
         },
         indent=1,
     )
 
 
 def write_repository(
-    folder: Path, model: ModelSpec, onnx: Path, environment: ModelEnvironment, instances: int | None = None
+    folder: Path, model: ServedModel, onnx: Path | None, environment: ModelEnvironment, instances: int | None = None
 ) -> None:
-    """Write `folder/<model>/…`. The weights are linked, not copied.
+    """Write version 1 into `folder/<model>/…`; other versions and models stay. The weights are linked, not copied.
 
     Args:
-        folder: the repository; other models in it stay.
-        onnx: the model file.
+        folder: the repository.
+        onnx: the model file; None when the weights come in a package.
         environment: decides whose layout it is.
-        instances: copies of the model; default: one a core.
+        instances: copies of the model; default: the catalogue's.
     """
-    version = folder / model.name / "1"
+    version = folder / model.name / FIRST_VERSION
     version.mkdir(parents=True, exist_ok=True)
-    _link(version / "model.onnx", onnx.resolve())
+    if onnx is not None:
+        _link(version / "model.onnx", onnx.resolve())
     if environment.server == "triton":
-        count = instances or len(os.sched_getaffinity(0))
+        count = instances or model.instances or len(os.sched_getaffinity(0))
         (folder / model.name / "config.pbtxt").write_text(triton_config(model, count))
-        shutil.copyfile(HERE / "triton_model.py", version / "model.py")
+        shutil.copyfile(HERE / model.code, version / "model.py")
     else:
         (folder / model.name / "model-settings.json").write_text(mlserver_settings(model))
         shutil.copyfile(HERE / "mlserver_model.py", folder / model.name / "mlserver_model.py")
+
+
+def remove_model(folder: Path, model: ServedModel) -> None:
+    """Take the catalogue's version out of the repository, and the whole model when no other version is left."""
+    shutil.rmtree(folder / model.name / FIRST_VERSION, ignore_errors=True)
+    if not any((folder / model.name).glob("[0-9]*")):
+        shutil.rmtree(folder / model.name, ignore_errors=True)
 
 
 def link_backends(folder: Path, environment: ModelEnvironment) -> None:

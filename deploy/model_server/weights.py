@@ -32,7 +32,10 @@ def ensure_model(name: str, cache: Path | None = None, say: Callable[[str], None
     if say:
         say(f"building the model {name} in {folder} (once)")
     done = subprocess.run(
-        [sys.executable, "-m", RECIPES, "--cache", str(folder)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", RECIPES, "--model", name, "--cache", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode or not path.is_file():
         last = (done.stderr.strip() or done.stdout.strip() or f"{path} was not written").splitlines()[-1]

@@ -7,6 +7,7 @@ import sys
 from kazoo.client import KazooClient
 
 from deploy.java import clean_environment
+from deploy.model_server.catalogue import served
 from deploy.parts import triton, zookeeper
 from deploy.parts.part import Launch, Part, Site, Unhealthy
 from model_plugins.instances import decode, endpoint_of, service_path
@@ -43,7 +44,7 @@ def check(site: Site) -> None:
     client = KazooClient(hosts=quorum(site), timeout=5)
     try:
         client.start(timeout=5)
-        for model in triton.MODELS:
+        for model in served(site.extras):
             announced = set()
             if client.exists(service_path(model.name)):
                 for instance in client.get_children(service_path(model.name)):

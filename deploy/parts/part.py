@@ -12,11 +12,13 @@ from deploy.ports import LOOPBACK
 
 @dataclass(frozen=True)
 class Site:
-    """Where a stack lives: its folder, the ports of its parts (part -> role -> port) and what was given."""
+    """Where a stack lives: its folder, the ports of its parts (part -> role -> port), what was given, and the extras of
+    its model server (`deploy.model_server.catalogue`)."""
 
     state: Path
     ports: Mapping[str, Mapping[str, int]]
     given: GivenAddresses = field(default_factory=GivenAddresses)
+    extras: tuple[str, ...] = ()
 
     def port(self, part: str, role: str) -> int:
         """The port that was chosen for a role of a part."""

@@ -6,22 +6,26 @@ import http.client
 import os
 
 from deploy.java import clean_environment
+from deploy.model_server.catalogue import ALL, served
 from deploy.model_server.environment import ModelEnvironment, ensure
-from deploy.model_server.repository import IMAGE_EMBEDDING, link_backends, write_repository
+from deploy.model_server.repository import link_backends, remove_model, write_repository
 from deploy.model_server.weights import ensure_model
 from deploy.parts.part import Launch, Part, Site, Unhealthy
 from deploy.ports import LOOPBACK
 
 NAME = "triton"
-MODELS = (IMAGE_EMBEDDING,)
 
 
 def launch(site: Site) -> Launch:
     """Write the model repository and say how to start the server."""
-    environment = ensure()
+    environment = ensure(extras=site.extras)
     repository = site.state / "model_repository"
-    for model in MODELS:
-        write_repository(repository, model, ensure_model(model.name), environment)
+    wanted = served(site.extras)
+    for model in wanted:
+        write_repository(repository, model, ensure_model(model.name) if model.has_file else None, environment)
+    for model in ALL:
+        if model not in wanted:
+            remove_model(repository, model)
     return (_triton if environment.server == "triton" else _mlserver)(site, environment)
 
 
@@ -69,7 +73,7 @@ def check(site: Site) -> None:
     """The server is ready, and so is each model."""
     connection = http.client.HTTPConnection(LOOPBACK, site.port(NAME, "http"), timeout=3)
     try:
-        for path in ("/v2/health/ready", *(f"/v2/models/{model.name}/ready" for model in MODELS)):
+        for path in ("/v2/health/ready", *(f"/v2/models/{model.name}/ready" for model in served(site.extras))):
             connection.request("GET", path)
             answer = connection.getresponse()
             answer.read()

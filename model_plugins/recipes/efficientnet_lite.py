@@ -124,9 +124,7 @@ def build_model(state: State, head: EmbeddingHead | None) -> onnx.ModelProto:
         ValueError: the head has other dimensions.
     """
     graph = _Graph()
-    x = graph.op("Cast", [graph.op("Transpose", ["image"], perm=[0, 3, 1, 2])], to=TensorProto.FLOAT)
-    x = graph.op("Sub", [x, graph.constant(np.float32(127))])
-    x = graph.op("Mul", [x, graph.constant(np.float32(1 / 128))])
+    x = _pixels(graph)
     pooled = [_generalised_mean(graph, name) for name in _backbone(graph, x, state)]
     if head is None:
         name, width = graph.op("Concat", pooled, "pooled", axis=1), sum(POOLED_CHANNELS)
@@ -136,12 +134,38 @@ def build_model(state: State, head: EmbeddingHead | None) -> onnx.ModelProto:
         x = graph.op("Concat", pooled, axis=1)
         x = graph.op("Gemm", [x, graph.constant(head.weight), graph.constant(head.bias)])
         name, width = graph.op("LpNormalization", [x], "embedding", axis=1, p=2), EMBEDDING_DIMENSION
+    return _model(graph, "efficientnet_lite0_gem", name, width)
+
+
+def build_classifier(state: State) -> onnx.ModelProto:
+    """The classifier as it was trained: `image` uint8 [b, 224, 224, 3] RGB -> `probabilities` float32 [b, 1000].
+
+    Raises:
+        KeyError: a tensor is missing from the state dict.
+    """
+    graph = _Graph()
+    last = _backbone(graph, _pixels(graph), state)[-1]
+    pooled = graph.op("Flatten", [graph.op("GlobalAveragePool", [last])])
+    weight, bias = (state[f"_fc.{part}"].astype(np.float32) for part in ("weight", "bias"))
+    logits = graph.op("Gemm", [pooled, graph.constant(weight), graph.constant(bias)], transB=1)
+    name = graph.op("Softmax", [logits], "probabilities", axis=1)
+    return _model(graph, "efficientnet_lite0_classifier", name, len(bias))
+
+
+def _pixels(graph: _Graph) -> str:
+    """`image` -> NCHW in -1..1."""
+    x = graph.op("Cast", [graph.op("Transpose", ["image"], perm=[0, 3, 1, 2])], to=TensorProto.FLOAT)
+    x = graph.op("Sub", [x, graph.constant(np.float32(127))])
+    return graph.op("Mul", [x, graph.constant(np.float32(1 / 128))])
+
+
+def _model(graph: _Graph, title: str, output: str, width: int) -> onnx.ModelProto:
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
-            "efficientnet_lite0_gem",
+            title,
             [helper.make_tensor_value_info("image", TensorProto.UINT8, ["b", SIDE, SIDE, 3])],
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", width])],
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["b", width])],
             graph.initializers,
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],

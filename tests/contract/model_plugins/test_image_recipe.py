@@ -108,7 +108,7 @@ def test_another_head_makes_another_model(cache: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_prints_the_path(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--cache", str(cache)]) == 0
+    assert main(["--cache", str(cache), "--model", "image-embedding"]) == 0
     assert capsys.readouterr().out.strip() == str(cache / "image-embedding" / "1" / "model.onnx")
 
 
