@@ -11,6 +11,7 @@ from materials.records import Feature
 from model_plugins import registry
 from model_plugins.builtin.image_embedding import ImageEmbedding
 from model_plugins.protocol import Example, Manifest, Tensors, TextMedia
+from model_plugins.registry import installed
 
 
 class Shouting:
@@ -40,7 +41,7 @@ IMAGE = EntryPoint("image-embedding", "model_plugins.builtin.image_embedding:Ima
 
 def given(monkeypatch: pytest.MonkeyPatch, *points: EntryPoint) -> None:
     """Other distributions than those that are installed."""
-    monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints(points).select(group=group))
+    monkeypatch.setattr(installed, "entry_points", lambda group: EntryPoints(points).select(group=group))
 
 
 def test_names_and_paths_load_in_order() -> None:
