@@ -1,0 +1,131 @@
+"""May a version take the alias? The rules, apart from what they are applied to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from materials.errors import SosieError
+from model_plugins.library.library import Library, before
+from model_plugins.library.records import PRODUCTION, AliasChange, Card, Verification
+
+SAME_SPACE: Final = 0.98
+"""Mean cosine between two versions' vectors from which on they can stand in one index."""
+
+
+class Refused(SosieError):
+    """A promotion that would make things worse, with the verification that says so, if there is one."""
+
+    def __init__(self, reasons: Sequence[str], verification: Verification | None) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = tuple(reasons)
+        self.verification = verification
+
+
+def objections(
+    card: Card, production: int, verification: Verification | None, missing: Sequence[str], new_space: bool
+) -> list[str]:
+    """Why this version should not take `production`; empty when it may.
+
+    Args:
+        production: the version that has it now, 0 for none.
+        verification: the newest of the candidate.
+        missing: announced servers without this version.
+        new_space: True when the caller knows that vectors of the two versions cannot be compared.
+    """
+    found = []
+    if verification is None:
+        found.append(f"{card.key} was never verified: sosie model verify {card.key}")
+    elif verification.digest != card.digest:
+        found.append(f"{card.key} is not the version that was verified: sosie model verify {card.key}")
+    elif verification.baseline != (production if production != card.version else 0):
+        against = f"{card.name}@{verification.baseline}" if verification.baseline else "nothing"
+        found.append(
+            f"{card.key} was verified against {against}, and production is {card.name}@{production}: "
+            f"sosie model verify {card.key}"
+        )
+    else:
+        found += [
+            f"{figure.name} is {figure.candidate:.4f}, "
+            f"{'above' if figure.lower_is_better else 'below'} the limit {figure.limit:.4f}"
+            + (
+                f" ({card.name}@{verification.baseline} has {figure.baseline:.4f})"
+                if figure.baseline is not None
+                else ""
+            )
+            for figure in verification.figures
+            if not figure.passed
+        ]
+        if verification.baseline and not new_space and (verification.agreement or 0.0) < SAME_SPACE:
+            shown = "another width" if verification.agreement is None else f"mean cosine {verification.agreement:.3f}"
+            found.append(
+                f"vectors of {card.key} cannot be compared with those of {card.name}@{verification.baseline} that an "
+                f"index holds ({shown}): --new-space when no index mixes them"
+            )
+    if missing:
+        found.append(f"{', '.join(missing)} does not announce {card.key}: sosie model deploy {card.key}")
+    return found
+
+
+def promote(
+    library: Library,
+    card: Card,
+    *,
+    missing: Sequence[str],
+    alias: str = PRODUCTION,
+    force: bool = False,
+    new_space: bool = False,
+    by: str = "",
+    reason: str = "",
+) -> AliasChange | None:
+    """Record that the alias names this version; None when it already does. Publishing is the caller's next step.
+
+    Only `production` asks for a verification; any alias asks that its version is served.
+
+    Args:
+        missing: announced servers without this version.
+        force: whatever is said against it is recorded and overruled; that it is served is not optional even then.
+
+    Raises:
+        Refused: with every reason.
+        Conflict: the alias was moved meanwhile.
+    """
+    production = library.target(card.name, alias)
+    if production == card.version:
+        return None
+    verifications = library.verifications(card.name, card.version)
+    verification = verifications[-1] if verifications else None
+    if alias == PRODUCTION:
+        against = objections(card, production, verification, missing, new_space)
+    else:
+        against = objections_of_serving(card, missing)
+    if against and (not force or missing):
+        raise Refused(against, verification)
+    said = "; ".join([*([reason] if reason else []), *(f"overruled: {each}" for each in against)])
+    return library.move(
+        card.name,
+        card.version,
+        "promote",
+        alias=alias,
+        expected=production,
+        by=by,
+        forced=bool(against),
+        reason=said,
+    )
+
+
+def objections_of_serving(card: Card, missing: Sequence[str]) -> list[str]:
+    """As `objections`, for an alias that nobody guards."""
+    return [f"{', '.join(missing)} does not announce {card.key}: sosie model deploy {card.key}"] if missing else []
+
+
+def rollback_target(library: Library, name: str, alias: str = PRODUCTION) -> int:
+    """The version that a rollback goes back to.
+
+    Raises:
+        SosieError: there is none.
+    """
+    version = before(library.history(name, alias))
+    if not version:
+        raise SosieError(f"{name}@{alias} has no earlier version to go back to")
+    return version
