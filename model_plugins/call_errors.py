@@ -1,4 +1,4 @@
-"""How one attempt to call a model server can fail, in the types of `materials.errors`, and what that says of the server.
+"""How an attempt to call a model server can fail, in the types of `materials.errors`, and what that says of the server.
 
 | error | the server | the call |
 |---|---|---|

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from materials.errors import Overloaded, Permanent, Retryable, SosieError
+from model_plugins.call_errors import AttemptTimedOut, ModelUnknown, ServerGone
 from model_plugins.protocol import ModelRef
+
+__all__ = ["INFER_METHOD", "ServerGone", "build_request", "check_outputs", "error_of", "numpy_dtype", "read_response"]
 
 INFER_METHOD = "/inference.GRPCInferenceService/ModelInfer"
 
@@ -27,22 +30,17 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 }
 
 # Triton answers UNAVAILABLE for a full queue as for a server that goes away; only the words differ
-_QUEUE_FULL = ("maximum queue size", "request timeout expired")
+QUEUE_FULL = ("maximum queue size", "request timeout expired")
 
 _CODES = grpc.StatusCode
 _PERMANENT = {
     _CODES.INVALID_ARGUMENT,
-    _CODES.NOT_FOUND,
     _CODES.UNIMPLEMENTED,
     _CODES.OUT_OF_RANGE,
     _CODES.FAILED_PRECONDITION,
     _CODES.UNAUTHENTICATED,
     _CODES.PERMISSION_DENIED,
 }
-
-
-class ServerGone(Retryable):
-    """Nobody listens there (any more)."""
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
@@ -63,15 +61,16 @@ def build_request(
     """One request out of the pieces of many items: for each input, arrays that together have `rows` rows.
 
     Args:
-        pieces: input name -> arrays [k, ...] of exactly the declared dtype, C-contiguous.
+        pieces: input name -> arrays [k, ...] of exactly the declared dtype, C-contiguous; where the declared shape
+            says `ANY`, all pieces of an input have the same size there.
     """
-    request = service_pb2.ModelInferRequest(model_name=model.name)
-    for name, (dtype, shape) in model.inputs.items():
+    request = service_pb2.ModelInferRequest(model_name=model.name, model_version=model.version)
+    for name, (dtype, _) in model.inputs.items():
         tensor = request.inputs.add()
         tensor.name = name
         tensor.datatype = dtype
         tensor.shape.append(rows)
-        tensor.shape.extend(shape)
+        tensor.shape.extend(pieces[name][0].shape[1:])
         request.raw_input_contents.append(b"".join([piece.data for piece in pieces[name]]))
     for name in model.outputs:
         request.outputs.add().name = name
@@ -96,8 +95,18 @@ def read_response(model: ModelRef, rows: int, response: service_pb2.ModelInferRe
             raise Permanent(
                 f"model {model.name!r} gave {len(raw)} bytes for output {tensor.name!r} {tensor.datatype} {shape}"
             ) from None
-        if not shape or shape[0] != rows:
-            raise Permanent(f"model {model.name!r} gave output {tensor.name!r} of shape {shape} for {rows} rows")
+    return check_outputs(model, rows, answers)
+
+
+def check_outputs(model: ModelRef, rows: int, answers: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The answers as they are.
+
+    Raises:
+        Permanent: an output that the model is to give is missing, or one has another number of rows.
+    """
+    for name, array in answers.items():
+        if not array.ndim or len(array) != rows:
+            raise Permanent(f"model {model.name!r} gave output {name!r} of shape {array.shape} for {rows} rows")
     missing = [name for name in model.outputs if name not in answers]
     if missing:
         raise Permanent(f"model {model.name!r} gave no output {', '.join(missing)}; it gave {', '.join(answers)}")
@@ -109,8 +118,12 @@ def error_of(code: grpc.StatusCode, details: str, model: str, address: str) -> S
     said = f"model {model!r} at {address}: {details or code.name}"
     words = details.lower()
     if code == _CODES.UNAVAILABLE:
-        return Overloaded(said) if any(phrase in words for phrase in _QUEUE_FULL) else ServerGone(said)
+        return Overloaded(said) if any(phrase in words for phrase in QUEUE_FULL) else ServerGone(said)
     if code == _CODES.RESOURCE_EXHAUSTED:
         # the same code for a message above a size limit, which no waiting makes smaller
         return Permanent(said) if "larger than max" in words else Overloaded(said)
+    if code == _CODES.NOT_FOUND:
+        return ModelUnknown(said)
+    if code == _CODES.DEADLINE_EXCEEDED:
+        return AttemptTimedOut(said)
     return Permanent(said) if code in _PERMANENT else Retryable(said)

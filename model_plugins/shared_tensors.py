@@ -21,6 +21,7 @@ import structlog
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
+from model_plugins.kserve import numpy_dtype
 from model_plugins.protocol import ModelRef
 
 _SERVICE = "/inference.GRPCInferenceService/"
@@ -54,9 +55,9 @@ class Region:
     def lay(self, model: ModelRef, rows: int, pieces: Mapping[str, Sequence[NDArray[Any]]]) -> Any:
         """Copy the tensors in, one input behind the other, and return the `ModelInferRequest` that points at them."""
         memory = np.frombuffer(self._map, np.uint8)
-        request = service_pb2.ModelInferRequest(model_name=model.name)
+        request = service_pb2.ModelInferRequest(model_name=model.name, model_version=model.version)
         start = 0
-        for name, (dtype, shape) in model.inputs.items():
+        for name, (dtype, _) in model.inputs.items():
             end = start
             for piece in pieces[name]:
                 flat = piece.reshape(-1).view(np.uint8)
@@ -64,7 +65,7 @@ class Region:
                 end += flat.nbytes
             tensor = request.inputs.add()
             tensor.name, tensor.datatype = name, dtype
-            tensor.shape.extend((rows, *shape))
+            tensor.shape.extend((rows, *pieces[name][0].shape[1:]))
             tensor.parameters["shared_memory_region"].string_param = self.name
             tensor.parameters["shared_memory_byte_size"].int64_param = end - start
             if start:
@@ -97,10 +98,16 @@ class SharedTensors:
             response_deserializer=service_pb2.SystemSharedMemoryUnregisterResponse.FromString,
         )
 
-    async def take(self, model: ModelRef, rows: int) -> Region | None:
-        """A region for a call's inputs, or None: then they go through the socket."""
-        needed = rows * sum(np.dtype(_numpy(d)).itemsize * math.prod(shape) for d, shape in model.inputs.values())
-        if not self._usable or needed < _WORTH_IT:
+    async def take(self, model: ModelRef, rows: int, size: int | None = None) -> Region | None:
+        """A region for a call's inputs, or None: then they go through the socket.
+
+        Args:
+            size: bytes of all inputs together; needed where the model's shapes vary.
+        """
+        if not self._usable:
+            return None
+        needed = rows * _row_bytes(model) if size is None else size
+        if needed < _WORTH_IT:
             return None
         for place, region in enumerate(self._free):
             if region.size >= needed:
@@ -160,5 +167,5 @@ def is_unmapped(error: grpc.aio.AioRpcError) -> bool:
     return "shared memory region" in (error.details() or "").lower()
 
 
-def _numpy(dtype: str) -> str:
-    return {"BOOL": "?", "FP16": "f2", "FP32": "f4", "FP64": "f8"}.get(dtype, dtype.lower())
+def _row_bytes(model: ModelRef) -> int:
+    return sum(numpy_dtype(dtype).itemsize * math.prod(shape) for dtype, shape in model.inputs.values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 
 _SMALLEST_S = 1e-4
@@ -49,12 +51,8 @@ class Latencies:
         cached = self._cached.get(share)
         if cached is not None and self._seen - cached[0] < _STALE_AFTER:
             return cached[1]
-        wanted, below = share * self._total, 0.0
-        place = _BUCKETS - 1
-        for place, count in enumerate(self._counts):
-            below += count
-            if below >= wanted and below > 0:
-                break
+        below = list(itertools.accumulate(self._counts))
+        place = min(bisect.bisect_left(below, max(share * below[-1], 1e-9)), _BUCKETS - 1)
         value = _SMALLEST_S * math.exp(place * _STEP)
         self._cached[share] = (self._seen, value)
         return value

@@ -107,7 +107,7 @@ class LeastOutstanding:
         self._outstanding[key] = self._outstanding.get(key, 0) + 1
         return chosen
 
-    def done(self, endpoint: Endpoint, seconds: float, error: BaseException | None) -> None:
+    def done(self, endpoint: Endpoint, seconds: float, error: BaseException | None) -> None:  # noqa: ARG002
         """One less."""
         key = (endpoint.model, endpoint.address)
         if key in self._outstanding:

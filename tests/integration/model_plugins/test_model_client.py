@@ -13,6 +13,7 @@ from model_servers import KServe
 from tritonclient.grpc import service_pb2
 
 from materials.errors import Overloaded, Permanent, Retryable
+from model_plugins.balancing import by_name
 from model_plugins.instances import StaticDirectory
 from model_plugins.protocol import ModelRef
 from model_plugins.triton import ModelClient
@@ -21,11 +22,11 @@ DOUBLE = ModelRef(name="double", inputs={"in": ("FP32", (3,))}, outputs=("out",)
 Start = Callable[..., KServe]
 
 
-def ask(*addresses: str, deadline: float = 5.0, calls: int = 1) -> list[np.ndarray]:
+def ask(*addresses: str, deadline: float = 5.0, calls: int = 1, strategy: str = "") -> list[np.ndarray]:
     """What `calls` calls in a row answer, when these servers are known."""
 
     async def go() -> list[np.ndarray]:
-        client = ModelClient(StaticDirectory({"double": addresses}), patience=0.1)
+        client = ModelClient(StaticDirectory({"double": addresses}), by_name(strategy), patience=0.1)
         answers = []
         try:
             for number in range(calls):
@@ -53,7 +54,7 @@ def test_rows_come_back_in_order(kserve: Start) -> None:
 
 def test_servers_take_turns(kserve: Start) -> None:
     servers = [kserve() for _ in range(3)]
-    ask(*[each.address for each in servers], calls=9)
+    ask(*[each.address for each in servers], calls=9, strategy="round-robin")
     assert [len(each.batches) for each in servers] == [3, 3, 3]
 
 
