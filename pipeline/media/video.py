@@ -24,6 +24,7 @@ from materials.errors import Rejected
 from model_plugins.protocol import VideoMedia
 from pipeline.media.limits import MediaLimits
 from pipeline.media.shown import shown
+from pipeline.media.sound import decode_sound
 from pipeline.media.video_structure import is_cut_mp4, share_of_avi
 
 FRAMES_PER_SECOND = 2.0
@@ -33,6 +34,7 @@ COVERAGE = 0.9
 
 # Self-contained files only: playlists (hls, concat, dash) would make FFmpeg open other files and hosts.
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,ivf,h264,hevc,mpegvideo,m4v"
+_OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": ""}
 # Pixels that one core decodes in about ten seconds (H.264, 0.35 gigapixels a second).
 _FULL_WORK = 4e9
 _TICK = 1e-6
@@ -47,11 +49,11 @@ class _Plan(msgspec.Struct, frozen=True):
     height: int
 
 
-def decode_video(data: bytes, uri: str, limits: MediaLimits) -> VideoMedia:
+def decode_video(data: bytes, uri: str, limits: MediaLimits, hears: bool = False) -> VideoMedia:
     """Frames at times 0, 0.5, 1.0, …: of each half second the first frame that is shown in it.
 
     Times are seconds from the first frame. `width` and `height` are those of the upright picture as it is shown
-    (rotation and pixel aspect applied); the frames' longer side is at most 360 pixels.
+    (rotation and pixel aspect applied); the frames' longer side is at most 360 pixels. `hears`: with the sound track.
 
     Raises:
         Rejected: `empty_file`, `not_a_video`, `truncated_video`, `corrupt_video`, `no_frames`, `too_long`,
@@ -62,14 +64,15 @@ def decode_video(data: bytes, uri: str, limits: MediaLimits) -> VideoMedia:
     av.logging.set_level(None)
     container = _open(data, uri)
     try:
-        return _decode(container, data, uri, limits)
+        media = _decode(container, data, uri, limits)
     finally:
         container.close()
+    return msgspec.structs.replace(media, sound=decode_sound(data, _OPTIONS, limits)) if hears else media
 
 
 def _open(data: bytes, uri: str) -> Any:
     try:
-        return av.open(io.BytesIO(data), options={"format_whitelist": _FORMATS, "protocol_whitelist": ""})
+        return av.open(io.BytesIO(data), options=_OPTIONS)
     except (av.error.FFmpegError, ValueError) as error:
         if is_cut_mp4(data):
             raise _truncated(uri) from error
