@@ -2,13 +2,14 @@
 
 The announcement is Apache Curator's `ServiceInstance` as JSON (curator-x-discovery), at
 `/sosie/services/<model>/<instance id>`, so that Java services can join or read along. Curator's own fields are
-spelt as Curator spells them; ours are in `payload`. Unknown keys are ignored: others may add theirs.
+spelt as Curator spells them; ours are in `payload`. Unknown keys are ignored: others may add theirs. Written and read
+as Curator's JsonInstanceSerializer 5.7 does in its compatible mode, which leaves `enabled` out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -24,7 +25,11 @@ class ServedModel(msgspec.Struct, frozen=True):
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True):
-    """Our part of an announcement. `address` and `port` of the instance are gRPC's; `http_port` 0 means none."""
+    """Our part of an announcement. `address` and `port` of the instance are gRPC's; `http_port` 0 means none.
+
+    `fixed`: this node is never written again; what changes is announced under a new id and the old one taken away.
+    So one watch on the folder tells everything, and no reader needs one on each node.
+    """
 
     models: dict[str, ServedModel] = {}
     http_port: int = 0
@@ -33,20 +38,22 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = ""
     build: str = ""
     state: State = "ready"
+    fixed: bool = False
 
 
 class ServiceInstance(msgspec.Struct, frozen=True, kw_only=True):
-    """Curator's ServiceInstance; `registration_time` is in epoch milliseconds."""
+    """Curator's ServiceInstance; `registration_time` is in epoch milliseconds. `DYNAMIC` ones are ephemeral nodes."""
 
     name: str
     id: str
     address: str
     port: int
     ssl_port: int | None = msgspec.field(default=None, name="sslPort")
-    payload: Payload = Payload()
+    payload: Payload | None = Payload()
     registration_time: int = msgspec.field(default=0, name="registrationTimeUTC")
     service_type: str = msgspec.field(default="DYNAMIC", name="serviceType")
-    uri_spec: None = msgspec.field(default=None, name="uriSpec")
+    uri_spec: Any = msgspec.field(default=None, name="uriSpec")
+    enabled: bool | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def path(self) -> str:
@@ -131,7 +138,7 @@ def decode(data: bytes) -> ServiceInstance:
 
 def endpoint_of(instance: ServiceInstance) -> Endpoint:
     """What a client needs of an announcement."""
-    payload = instance.payload
+    payload = instance.payload or Payload()
     served = payload.models.get(instance.name, ServedModel())
     host = f"[{instance.address}]" if ":" in instance.address else instance.address
     return Endpoint(
@@ -143,7 +150,7 @@ def endpoint_of(instance: ServiceInstance) -> Endpoint:
         weight=payload.weight,
         device=payload.device,
         zone=payload.zone,
-        state=payload.state,
+        state="draining" if instance.enabled is False else payload.state,
         registered=instance.registration_time,
     )
 

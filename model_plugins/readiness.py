@@ -16,12 +16,17 @@ log = structlog.get_logger(__name__)
 
 
 class ServerView(msgspec.Struct, frozen=True):
-    """One look at a server. `models`: those that are ready, by name; `refused`: nobody listens, which is no doubt."""
+    """One look at a server.
+
+    `models`: those that are ready, by name. `doubtful`: those that did not say in time. `refused`: nobody listens,
+    which is no doubt.
+    """
 
     ready: bool
     models: Mapping[str, ServedModel] = {}
     build: str = ""
     refused: bool = False
+    doubtful: frozenset[str] = frozenset()
 
 
 class ServerProbe:
@@ -50,8 +55,19 @@ class ServerProbe:
             for entry in index.models:
                 if _is_ready(entry.state):
                     versions.setdefault(entry.name, []).append(entry.version)
-            models = {name: self._served(name, tuple(sorted(each))) for name, each in versions.items()}
-            return ServerView(True, {name: served for name, served in models.items() if served}, self._server_build())
+            models: dict[str, ServedModel] = {}
+            doubtful: set[str] = set()
+            for name, each in versions.items():
+                try:
+                    served = self._served(name, tuple(sorted(each)))
+                except grpc.RpcError as error:
+                    if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
+                        raise
+                    doubtful.add(name)  # this model hangs; the others need not suffer for it
+                    continue
+                if served is not None:
+                    models[name] = served
+            return ServerView(True, models, self._server_build(), doubtful=frozenset(doubtful))
         except grpc.RpcError as error:
             refused = error.code() == grpc.StatusCode.UNAVAILABLE
             if refused:
@@ -103,18 +119,28 @@ def _is_ready(state: str) -> bool:
 class Readiness:
     """Which models to announce, given one look after another. Pure but for its own memory.
 
-    A server that nobody listens for is gone at once. One that only did not answer in time may be busy: what it had
-    stays announced until `patience` looks in a row have failed.
+    A server that nobody listens for is gone at once, and so is a model that says that it is not ready. Who only did
+    not answer in time may be busy: what it had stays announced until `patience` looks in a row have failed. That is
+    counted for the server, and for each of its models.
     """
 
     def __init__(self, patience: int = 3) -> None:
         self._patience = patience
         self._failures = 0
+        self._silent: dict[str, int] = {}
         self._view = ServerView(False)
 
     def update(self, view: ServerView) -> ServerView:
         """The view to announce after this look."""
         self._failures = 0 if view.ready else self._failures + 1
-        if view.ready or view.refused or self._failures >= self._patience:
-            self._view = view
+        if view.ready:
+            self._silent = {name: self._silent.get(name, 0) + 1 for name in view.doubtful}
+            kept = {
+                name: served
+                for name, served in self._view.models.items()
+                if 0 < self._silent.get(name, 0) < self._patience
+            }
+            self._view = ServerView(True, {**kept, **view.models}, view.build)
+        elif view.refused or self._failures >= self._patience:
+            self._view, self._silent = view, {}
         return self._view

@@ -14,13 +14,18 @@ from typing import Any
 
 import structlog
 from kazoo.client import KazooClient, KazooState
-from kazoo.exceptions import KazooException
+from kazoo.exceptions import AuthFailedError, KazooException, NoAuthError
 from kazoo.handlers.threading import KazooTimeoutError
+from kazoo.protocol.states import KeeperState
 from kazoo.retry import KazooRetry
+
+from model_plugins.zookeeper_access import OPEN, Access, AccessRefused
 
 log = structlog.get_logger(__name__)
 
 _BACKOFF = 0.25
+_REFUSED_BACKOFF = 3.0
+"""Seconds between two attempts while ZooKeeper refuses us: only a person can change that."""
 _GIVE_UP = 1.5
 """Session timeouts without a connection after which the session is taken for expired."""
 
@@ -33,8 +38,11 @@ class ZooKeeperSession:
         reconcile: called in the worker while connected, after every `wake` and every `period`; it may raise kazoo's
             errors, and is called again. It returns the seconds until it wants to be called next, or None.
         on_state: told of `True` (connected) and `False` (suspended or lost) in kazoo's thread: it must not block.
+        on_refused: told when ZooKeeper begins to refuse our credentials, and with None when it no longer does.
         timeout: session timeout in seconds: a dead client's ephemeral nodes last this long.
         period: seconds between two calls without an event.
+        settle: seconds between two calls at least, however many events come: a storm of them costs few calls.
+        access: our credentials.
     """
 
     def __init__(
@@ -43,12 +51,19 @@ class ZooKeeperSession:
         reconcile: Callable[[KazooClient], float | None],
         *,
         on_state: Callable[[bool], None] = lambda _connected: None,
+        on_refused: Callable[[AccessRefused | None], None] = lambda _error: None,
         timeout: float = 10.0,
         period: float = 5.0,
+        settle: float = 0.0,
+        access: Access = OPEN,
         name: str = "zookeeper",
     ) -> None:
         self._timeout = timeout
         self._period = period
+        self._settle = settle
+        self._access = access
+        self._on_refused = on_refused
+        self._refused: AccessRefused | None = None
         self._reconcile = reconcile
         self._on_state = on_state
         self._wake = threading.Event()
@@ -67,6 +82,11 @@ class ZooKeeperSession:
         """The owner that ZooKeeper writes into our ephemeral nodes; None while not connected."""
         ident = self._client.client_id
         return None if ident is None else int(ident[0])
+
+    @property
+    def refused(self) -> AccessRefused | None:
+        """Why ZooKeeper does not let us; None while it does."""
+        return self._refused
 
     def start(self) -> None:
         """Connect in the background; an unreachable ZooKeeper is tried for ever and is no error."""
@@ -105,7 +125,9 @@ class ZooKeeperSession:
 
     def _new_client(self) -> KazooClient:
         retry = KazooRetry(max_tries=-1, delay=0.1, backoff=2, max_delay=2.0)
-        client = KazooClient(hosts=self._hosts, timeout=self._timeout, connection_retry=retry)
+        client = KazooClient(
+            hosts=self._hosts, timeout=self._timeout, connection_retry=retry, auth_data=self._access.auth_data
+        )
         client.add_listener(self._listen)
         return client
 
@@ -113,7 +135,7 @@ class ZooKeeperSession:
         """Take a new client.
 
         A server that was rebuilt has seen fewer transactions than our session, and refuses a client that says so for
-        ever. By now the session has expired anyway.
+        ever; by now the session has expired anyway. After a failed authentication kazoo tries no more by itself.
         """
         log.warning("zookeeper_session_given_up", hosts=self._hosts)
         self._client.stop()
@@ -128,28 +150,57 @@ class ZooKeeperSession:
     def _work(self) -> None:
         pause: float | None = None
         seen: float | None = None  # when this client was last connected
+        last = float("-inf")
         while not self._closing.is_set():
             self._wake.wait(self._period if pause is None else min(pause, self._period))
+            self._closing.wait(max(0.0, last + self._settle - time.monotonic()))
             self._wake.clear()
             pause = None
             if self._closing.is_set():
                 return
             if not self.connected:
-                if seen is not None:
+                if self._client.client_state == KeeperState.AUTH_FAILED:
+                    self._refuse("authentication failed")
+                    self._closing.wait(_REFUSED_BACKOFF)
+                    self._start_over()
+                    seen = None
+                elif seen is not None:
                     pause = seen + self._timeout * _GIVE_UP - time.monotonic()
                     if pause <= 0:
                         self._start_over()
                         seen = pause = None
                 continue
             seen = time.monotonic()
-            try:
-                pause = self._reconcile(self._client)
-            except (KazooException, KazooTimeoutError) as error:
-                # between two servers every call may fail: look again shortly, with nothing believed meanwhile
-                log.warning("zookeeper_call_failed", error=repr(error))
-                self._closing.wait(_BACKOFF)
-                self._wake.set()
-            except Exception:  # a fault of ours must not end the thread: the lists would silently never change again
-                log.exception("zookeeper_worker_failed")
-                self._closing.wait(_BACKOFF)
-                self._wake.set()
+            pause = self._attempt()
+            last = time.monotonic()
+
+    def _attempt(self) -> float | None:
+        """One call of `reconcile`; the seconds until the next one at most."""
+        try:
+            pause = self._reconcile(self._client)
+        except (AccessRefused, NoAuthError, AuthFailedError) as error:
+            self._refuse(error.message if isinstance(error, AccessRefused) else repr(error))
+            return _REFUSED_BACKOFF
+        except (KazooException, KazooTimeoutError) as error:
+            # between two servers every call may fail: look again shortly, with nothing believed meanwhile
+            log.warning("zookeeper_call_failed", error=repr(error))
+            self._closing.wait(_BACKOFF)
+            self._wake.set()
+        except Exception:  # a fault of ours must not end the thread: the lists would silently never change again
+            log.exception("zookeeper_worker_failed")
+            self._closing.wait(_BACKOFF)
+            self._wake.set()
+        else:
+            if self._refused is not None:
+                log.info("zookeeper_lets_us_in_again", hosts=self._hosts)
+                self._refused = None
+                self._on_refused(None)
+            return pause
+        return None
+
+    def _refuse(self, reason: str) -> None:
+        who = f"user {self._access.user!r}" if self._access.user else "without credentials"
+        error = AccessRefused(f"ZooKeeper at {self._hosts} refuses us ({who}): {reason}")
+        log.error("zookeeper_refuses_us", error=error.message, remedy=error.remedy)
+        self._refused = error
+        self._on_refused(error)

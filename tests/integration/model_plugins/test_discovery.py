@@ -96,7 +96,15 @@ def test_nodes_are_as_curator_lays_them_out(quorum: ZooKeeper, announcer: Announ
         "registrationTimeUTC": 1763700000000,
         "serviceType": "DYNAMIC",
         "uriSpec": None,
-        "payload": {"http_port": 0, "weight": 1.0, "device": "cpu", "zone": "", "build": "", "state": "ready"},
+        "payload": {
+            "http_port": 0,
+            "weight": 1.0,
+            "device": "cpu",
+            "zone": "",
+            "build": "",
+            "state": "ready",
+            "fixed": False,
+        },
     }
 
 
