@@ -66,7 +66,7 @@ def checked(path: Path) -> JobSpec:
         UsageError: with the nearest known name.
     """
     spec = load(path)
-    registry.load(spec.plugins)
+    registry.load(spec.plugin_names)
     policies.policy_named(spec.policy)
     return spec
 

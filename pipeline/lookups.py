@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import redis
@@ -18,13 +18,14 @@ from materials.errors import Permanent, Rejected, UsageError
 from materials.records import AssignItem, Candidate, Features, Kind
 from model_plugins import registry
 from model_plugins.discovery import EndpointDirectory
-from model_plugins.protocol import Plugin, TextMedia
+from model_plugins.protocol import Media, MediaKind, Plugin, TextMedia
 from model_plugins.runtime import PluginRuntime
 from pipeline.media.limits import MediaAccess, MediaLimits
 from pipeline.media.pool import MediaPool
 from pipeline.projection import OUTCOME
 from pipeline.understanding import media_kind
 from vector_index.client import IndexClient
+from vector_index.spaces.factory import EVIDENCE
 
 
 def addresses(state: Path) -> Addresses:
@@ -91,9 +92,7 @@ def members(index: str, content_id: str) -> list[str]:
 
 def search_text(where: Addresses, text: str, policy: str) -> list[Candidate]:
     """Candidates for a post's text."""
-    plugins = _plugins("text")
-    tensors = {name: plugin.prepare(TextMedia(text)) for name, plugin in plugins.items()}
-    features = asyncio.run(_features(where, plugins, {n: t for n, t in tensors.items() if t is not None}))
+    features = asyncio.run(_features(where, _plugins("text"), "text", {}, TextMedia(text)))
     return _search(where, "post", policy, features, text)
 
 
@@ -115,17 +114,20 @@ async def _file_features(where: Addresses, path: Path, kind: Kind) -> Features:
     plugins = _plugins(kind)
     pool = MediaPool(list(plugins), MediaAccess(roots=(path.parent,), hosts=()), MediaLimits(), size=1)
     try:
-        prepared = await pool.prepare(path.name, path.parent, "video" if kind == "video" else "image")
-        return await _features(where, plugins, prepared.tensors)
+        medium: Literal["image", "video"] = "video" if kind == "video" else "image"
+        prepared = await pool.prepare(path.name, path.parent, medium)
+        return await _features(where, plugins, medium, prepared.tensors)
     finally:
         pool.close()
 
 
-async def _features(where: Addresses, plugins: dict[str, Plugin], tensors: Any) -> Features:
+async def _features(
+    where: Addresses, plugins: dict[str, Plugin], kind: MediaKind, tensors: Any, media: Media | None = None
+) -> Features:
     directory = EndpointDirectory(where.zookeeper)
     runtime = PluginRuntime(plugins, directory)
     try:
-        return await runtime.run(tensors)
+        return (await runtime.run(kind, tensors, media=media)).features
     finally:
         await runtime.close()
         directory.close()
@@ -141,5 +143,6 @@ def _search(where: Addresses, kind: Kind, policy: str, features: Features, text:
 
 
 def _plugins(media: str) -> dict[str, Plugin]:
-    names = [manifest.name for manifest in registry.available() if manifest.media == media]
-    return registry.load(names)
+    """Those of the distribution whose features decide on content IDs."""
+    known = [manifest for manifest in registry.available() if manifest.media == media]
+    return registry.load([manifest.name for manifest in known if manifest.schema in EVIDENCE])

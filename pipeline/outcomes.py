@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from materials.records import Assignment, Candidate, Features, Outcome, OutcomeKind
 from pipeline.envelope import Envelope
 
 
-def assigned(envelope: Envelope, assignment: Assignment, features: Features, attempts: int, now: float) -> Outcome:
-    """The outcome of a material that the index took."""
+def assigned(
+    envelope: Envelope,
+    assignment: Assignment,
+    features: Features,
+    attempts: int,
+    now: float,
+    missing: Mapping[str, Mapping[str, str]] | None = None,
+) -> Outcome:
+    """The outcome of a material that the index took.
+
+    Args:
+        features: its own.
+        missing: of it and of its parts: material id -> `plugin@version` -> why that feature is not there.
+    """
+    missing = missing or {}
+    own = references(envelope.material_id, features)
     return Outcome(
         material_id=envelope.material_id,
         revision=envelope.revision,
@@ -17,9 +32,9 @@ def assigned(envelope: Envelope, assignment: Assignment, features: Features, att
         outcome=assignment.outcome,
         content_id=assignment.content_id or None,
         matched=_match(assignment.matched),
-        parts=[_part(part) for part in assignment.parts],
+        parts=[_part(part) | _marks(missing.get(part.material_id, {})) for part in assignment.parts],
         candidates=[_candidate(candidate) for candidate in assignment.candidates],
-        features=references(envelope.material_id, features),
+        features=own | {key: {"missing": why} for key, why in missing.get(envelope.material_id, {}).items()},
         reason=assignment.reason or None,
         attempts=attempts,
         latency_ms=_latency(envelope, now),
@@ -47,6 +62,10 @@ def references(material_id: str, features: Features) -> dict[str, Any]:
         key: {"schema": f.schema, "dtype": f.dtype, "shape": list(f.shape), "redis": f"sosie:feat:{material_id}"}
         for key, f in features.items()
     }
+
+
+def _marks(missing: Mapping[str, str]) -> dict[str, Any]:
+    return {"missing": dict(missing)} if missing else {}
 
 
 def _latency(envelope: Envelope, now: float) -> float:

@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -78,6 +78,34 @@ class Threads(_Frozen):
     capacity: Annotated[int, Field(ge=1, le=10_000)] = 400
 
 
+class PluginUse(_Frozen):
+    """A plug-in and how the job uses it; a bare name stands for one that is required.
+
+    `need`: a material whose `required` plug-in fails is tried again, then `dead`; one whose `optional` plug-in fails
+    goes on with that feature missing and marked. `patience_s`: for an optional one. `balancer`: how its model calls
+    choose a server.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    need: Literal["required", "optional"] = "required"
+    balancer: str = ""
+    patience_s: Annotated[float, Field(gt=0)] = 5.0
+
+
+class Registered(_Frozen):
+    """Plug-ins that are registered while the job runs. `take`: `all`, `none`, or their names.
+
+    `prepare_s`, `interpret_s`: seconds after which the child that runs the plug-in's code is killed.
+    """
+
+    take: Literal["all", "none"] | tuple[str, ...] = "all"
+    need: Literal["required", "optional"] = "optional"
+    balancer: str = ""
+    patience_s: Annotated[float, Field(gt=0)] = 5.0
+    prepare_s: Annotated[float, Field(gt=0)] = 2.0
+    interpret_s: Annotated[float, Field(gt=0)] = 1.0
+
+
 class JobSpec(_Frozen):
     """One job. See `docs/job-spec.md`."""
 
@@ -85,7 +113,8 @@ class JobSpec(_Frozen):
     mode: Literal["batch", "streaming"] = "streaming"
     source: FilesSource
     sink: FilesSink
-    plugins: Annotated[tuple[str, ...], Field(min_length=1)]
+    plugins: Annotated[tuple[PluginUse, ...], Field(min_length=1)]
+    registered: Registered = Registered()
     policy: str = "feed"
     state: Path | None = None
     media: Media = Media()
@@ -95,13 +124,28 @@ class JobSpec(_Frozen):
     parallelism: Annotated[int, Field(ge=1, le=256)] = 1
     feature_ttl_s: Annotated[int, Field(gt=0)] | None = None
 
+    @property
+    def plugin_names(self) -> tuple[str, ...]:
+        """As the spec names them: registered names or dotted paths."""
+        return tuple(use.name for use in self.plugins)
+
+    @field_validator("plugins", mode="before")
+    @classmethod
+    def _bare_names(cls, value: Any) -> Any:
+        return [{"name": each} if isinstance(each, str) else each for each in value] if _is_list(value) else value
+
     @field_validator("plugins")
     @classmethod
-    def _no_plugin_twice(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        twice = sorted({name for name in value if value.count(name) > 1})
+    def _no_plugin_twice(cls, value: tuple[PluginUse, ...]) -> tuple[PluginUse, ...]:
+        names = [use.name for use in value]
+        twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"names {', '.join(twice)} twice: each plug-in runs once")
         return value
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
 
 
 def load(path: Path) -> JobSpec:
@@ -169,10 +213,13 @@ def _check_source(source: FilesSource, spec_path: Path) -> None:
 def _fields_at(location: tuple[int | str, ...]) -> list[str]:
     model: type[BaseModel] = JobSpec
     for step in location:
-        field = model.model_fields.get(str(step))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            return list(model.model_fields)
-        model = field.annotation
+        if isinstance(step, int):  # a place in a list of models
+            continue
+        field = model.model_fields.get(step)
+        inner = next(iter(get_args(field.annotation)), field.annotation) if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        model = inner
     return list(model.model_fields)
 
 

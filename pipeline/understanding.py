@@ -7,28 +7,31 @@ step from where it stopped; when the attempts are spent, or the failure is perma
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 import structlog
 
 from materials.errors import Overloaded, Permanent, Rejected, Retryable
 from materials.records import AssignItem, Assignment, Features, Kind, Material, Outcome
-from model_plugins.protocol import Plugin, TextMedia
+from model_plugins.protocol import MediaKind, TextMedia
 from model_plugins.runtime import PluginRuntime
+from model_plugins.runtime.findings import Findings
 from pipeline import outcomes
 from pipeline.envelope import Envelope
-from pipeline.media.decoder import Prepared
 from pipeline.media.fingerprint import fingerprint
 from pipeline.media.pool import MediaPool
 from pipeline.projection import Projection
 from pipeline.spec import Retry
+from vector_index.spaces.factory import EVIDENCE
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".flv", ".ts", ".mpg", ".mpeg", ".3gp"})
 NO_FINGERPRINT = bytes(16)
 """Of a delete: there is no content to tell apart."""
+Compute = Callable[[Features], Awaitable[Findings]]
+"""Features that are known already -> all of them."""
 _log = structlog.get_logger(__name__)
 
 
@@ -40,11 +43,33 @@ class Assigner(Protocol):
         ...
 
 
+class Cache(Protocol):
+    """Features of bytes that were seen before."""
+
+    async def find(self, kind: MediaKind, sha256: bytes, compute: Compute) -> Findings:
+        """`compute` is given what is known of them."""
+        ...
+
+
 class Extracted(msgspec.Struct, frozen=True):
-    """A material's own features, its parts', and the fingerprint of its text and media."""
+    """What the index is told of a material, and what was found, by material id: its own and its parts'.
+
+    `stamps`: sha256 of the medium, by material id.
+    """
 
     item: AssignItem
-    features: dict[str, Features]
+    found: dict[str, Findings]
+    stamps: dict[str, bytes]
+
+    @property
+    def features(self) -> dict[str, Features]:
+        """By material id."""
+        return {material_id: found.features for material_id, found in self.found.items()}
+
+    @property
+    def missing(self) -> dict[str, dict[str, str]]:
+        """By material id, where something is."""
+        return {material_id: found.missing for material_id, found in self.found.items() if found.missing}
 
 
 class Understanding:
@@ -52,9 +77,10 @@ class Understanding:
 
     Args:
         policy: the job's policy.
-        text_plugins: plug-ins for text, by name; they run here (microseconds).
+        evidence: whether the index is told the features of a plug-in.
         media: the decode children.
-        runtime: calls the plug-ins' models.
+        runtime: runs the plug-ins.
+        cache: what was found before for the same bytes.
         index: assigns content IDs.
         projection: Redis.
         retry: attempts and backoff.
@@ -66,9 +92,10 @@ class Understanding:
         self,
         *,
         policy: str,
-        text_plugins: Mapping[str, Plugin],
+        evidence: Callable[[str], bool],
         media: MediaPool,
         runtime: PluginRuntime,
+        cache: Cache,
         index: Assigner,
         projection: Projection,
         retry: Retry,
@@ -76,9 +103,10 @@ class Understanding:
         jitter: Callable[[], float],
     ) -> None:
         self._policy = policy
-        self._text_plugins = text_plugins
+        self._evidence = evidence
         self._media = media
         self._runtime = runtime
+        self._cache = cache
         self._index = index
         self._projection = projection
         self._retry = retry
@@ -115,57 +143,80 @@ class Understanding:
         if envelope.rejection is not None or material is None:
             reason = envelope.rejection or "unreadable: the line holds no record"
             refused = outcomes.ended(envelope, "rejected", reason, attempt, self._now())
-            await self._projection.publish(refused, {})
+            await self._projection.publish(refused, {}, {})
             return refused
         if progress.extracted is None:
             progress.extracted = await self._extract(material, Path(envelope.base))
         if progress.assignment is None:
             progress.assignment = await self._index.assign_one(progress.extracted.item)
-        features = progress.extracted.features if progress.assignment.outcome in ("unique", "duplicate") else {}
+        taken = progress.assignment.outcome in ("unique", "duplicate")
+        features = progress.extracted.features if taken else {}
+        missing = progress.extracted.missing if taken else {}
         own = features.get(material.material_id, {})
-        outcome = outcomes.assigned(envelope, progress.assignment, own, attempt, self._now())
-        await self._projection.publish(outcome, features)
+        outcome = outcomes.assigned(envelope, progress.assignment, own, attempt, self._now(), missing)
+        await self._projection.publish(outcome, features, progress.extracted.stamps if taken else {})
         return outcome
 
     async def _extract(self, material: Material, base: Path) -> Extracted:
         if material.op == "delete":
-            return Extracted(self._item(material, NO_FINGERPRINT, {}), {})
+            return Extracted(self._item(material, NO_FINGERPRINT, {}), {}, {})
         if material.kind == "post":
             return await self._extract_post(material, base)
-        prepared, features = await self._medium(material.media[0], base, material.kind)
-        item = self._item(material, fingerprint(material.text, [prepared.sha256]), features)
-        return Extracted(item, {material.material_id: features})
+        sha256, found = await self._medium(material.media[0], base, material.kind, material.text)
+        item = self._item(material, fingerprint(material.text, [sha256]), found.features)
+        return Extracted(item, {material.material_id: found}, {material.material_id: sha256})
 
     async def _extract_post(self, material: Material, base: Path) -> Extracted:
         kinds = [media_kind(uri) for uri in material.media]
         media = await asyncio.gather(
-            *(self._medium(uri, base, kind) for uri, kind in zip(material.media, kinds, strict=True))
+            *(self._medium(uri, base, kind, material.text) for uri, kind in zip(material.media, kinds, strict=True))
         )
-        own = await self._text(material.text)
+        own = await self._runtime.run("text", {}, media=TextMedia(material.text), text=material.text)
         parts = tuple(
             AssignItem(
                 material_id=f"{material.material_id}/{i}",
                 kind=kind,
                 policy=self._policy,
-                fingerprint=fingerprint("", [prepared.sha256]),
+                fingerprint=fingerprint("", [sha256]),
                 revision=material.revision,
-                features=features,
+                features=self._of_evidence(found.features),
                 biz=material.biz,
                 created_at=material.created_at,
             )
-            for i, (kind, (prepared, features)) in enumerate(zip(kinds, media, strict=True))
+            for i, (kind, (sha256, found)) in enumerate(zip(kinds, media, strict=True))
         )
-        stamp = fingerprint(material.text, [prepared.sha256 for prepared, _ in media])
-        item = self._item(material, stamp, own, parts)
-        return Extracted(item, {material.material_id: own} | {part.material_id: part.features for part in parts})
+        stamp = fingerprint(material.text, [sha256 for sha256, _ in media])
+        item = self._item(material, stamp, own.features, parts)
+        of_parts = {part.material_id: medium for part, medium in zip(parts, media, strict=True)}
+        return Extracted(
+            item,
+            {material.material_id: own} | {name: found for name, (_, found) in of_parts.items()},
+            {name: sha256 for name, (sha256, _) in of_parts.items()},
+        )
 
-    async def _medium(self, uri: str, base: Path, kind: Kind) -> tuple[Prepared, Features]:
-        prepared = await self._media.prepare(uri, base, "video" if kind == "video" else "image")
-        return prepared, await self._runtime.run(prepared.tensors)
+    async def _medium(self, uri: str, base: Path, kind: Kind, text: str) -> tuple[bytes, Findings]:
+        medium: Literal["image", "video"] = "video" if kind == "video" else "image"
+        prepared = await self._media.prepare(uri, base, medium, self._runtime.wants(medium))
 
-    async def _text(self, text: str) -> Features:
-        tensors = {name: plugin.prepare(TextMedia(text)) for name, plugin in self._text_plugins.items()}
-        return await self._runtime.run({name: found for name, found in tensors.items() if found is not None})
+        async def compute(known: Features) -> Findings:
+            return await self._runtime.run(
+                medium,
+                prepared.tensors,
+                failures=prepared.failures,
+                media=prepared.media,
+                encoded=prepared.encoded,
+                text=text,
+                known=known,
+            )
+
+        return prepared.sha256, await self._cache.find(medium, prepared.sha256, compute)
+
+    def _of_evidence(self, features: Features) -> Features:
+        return {
+            key: feature
+            for key, feature in features.items()
+            if feature.schema in EVIDENCE and self._evidence(key.partition("@")[0])
+        }
 
     def _item(
         self, material: Material, stamp: bytes, features: Features, parts: Sequence[AssignItem] = ()
@@ -176,7 +227,7 @@ class Understanding:
             policy=self._policy,
             fingerprint=stamp,
             revision=material.revision,
-            features=features,
+            features=self._of_evidence(features),
             text=material.text,
             parts=tuple(parts),
             biz=material.biz,
@@ -193,7 +244,7 @@ class Understanding:
     async def _publish_refusal(self, refusal: Outcome) -> Outcome:
         """A refusal is final whether or not Redis takes it: the sink is the record, Redis a projection of it."""
         try:
-            await self._projection.publish(refusal, {})
+            await self._projection.publish(refusal, {}, {})
         except Retryable as error:
             _log.warning("refusal not in Redis", material_id=refusal.material_id, error=str(error))
         return refusal

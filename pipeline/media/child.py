@@ -23,7 +23,8 @@ from model_plugins.hosting.ending import end_with_parent
 from model_plugins.registry import load
 from pipeline.media.decoder import Decoder
 from pipeline.media.limits import MediaAccess
-from pipeline.media.wire import MAX_MESSAGE, Reply, Request, Setup, SharedMemory
+from pipeline.media.medium import medium_arrays
+from pipeline.media.wire import MAX_MESSAGE, MEDIUM, Reply, Request, Setup, SharedMemory
 
 _log = logging.getLogger(__name__)
 _requests = msgspec.msgpack.Decoder(Request)
@@ -61,9 +62,10 @@ def main(arguments: list[str]) -> None:
 def answer(decoder: Decoder, memory: SharedMemory, request: Request) -> Reply:
     """The reply to one request; it never raises but for the interpreter's own ends."""
     try:
-        prepared = decoder.prepare(request.uri, Path(request.base), request.kind, request.fetched)
+        prepared = decoder.prepare(request.uri, Path(request.base), request.kind, request.fetched, request.wants)
+        of_plugins = prepared.tensors | {MEDIUM: medium_arrays(prepared)}
         arrays = memory.write(
-            (plugin, name, array) for plugin, tensors in prepared.tensors.items() for name, array in tensors.items()
+            (plugin, name, array) for plugin, tensors in of_plugins.items() for name, array in tensors.items()
         )
     except Rejected as error:
         return Reply("rejected", code=error.code, message=error.sentence)
@@ -80,6 +82,7 @@ def answer(decoder: Decoder, memory: SharedMemory, request: Request) -> Reply:
         width=prepared.width,
         height=prepared.height,
         duration=prepared.duration,
+        failures=prepared.failures,
     )
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from materials.errors import Permanent, Rejected, Retryable, UsageError
 from model_plugins.hosting.channel import Channel
 from model_plugins.hosting.spawning import spawn
-from pipeline.media.decoder import Prepared
-from pipeline.media.wire import Reply, Request, Setup, SharedMemory
+from pipeline.media.medium import Prepared, medium_of
+from pipeline.media.wire import MEDIUM, Reply, Request, Setup, SharedMemory
 
 _encoder = msgspec.msgpack.Encoder()
 _replies = msgspec.msgpack.Decoder(Reply)
@@ -112,10 +112,14 @@ class DecodeChild:
         return _replies.decode(message)
 
     def _prepared(self, reply: Reply) -> Prepared:
-        tensors: dict[str, dict[str, NDArray[Any]]] = {plugin: {} for plugin in reply.plugins}
+        tensors: dict[str, dict[str, NDArray[Any]]] = {plugin: {} for plugin in (*reply.plugins, MEDIUM)}
         for ref, array in zip(reply.arrays, self._memory.read(reply.arrays), strict=True):
             tensors[ref.plugin][ref.name] = array
-        return Prepared(reply.sha256, tensors, reply.width, reply.height, reply.duration)
+        own = tensors.pop(MEDIUM)
+        prepared = Prepared(reply.sha256, tensors, reply.width, reply.height, reply.duration, reply.failures)
+        if own:
+            prepared.encoded, prepared.media = medium_of(own, reply.width, reply.height, reply.duration)
+        return prepared
 
     def kill(self) -> None:
         """End the process; an exchange that is awaited ends with ChildLost. Needs the spawner."""

@@ -7,30 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
 from numpy.typing import NDArray
 
-from materials.errors import Permanent, Rejected
-from model_plugins.protocol import ImageMedia, Plugin, VideoMedia
-from pipeline.media.image import decode_image
+from materials.errors import Permanent
+from model_plugins.protocol import DecodesOnServer, ImageMedia, Plugin, VideoMedia
+from model_plugins.runtime.findings import Failure, failure_of
+from model_plugins.runtime.wants import NOTHING, Wants
+from pipeline.media.image import decode_image, open_image
 from pipeline.media.limits import MediaAccess, MediaLimits
+from pipeline.media.medium import Prepared
 from pipeline.media.resolve import LocalFile, read_local, resolve
 from pipeline.media.shown import shown
 from pipeline.media.video import decode_video
-
-
-class Prepared(msgspec.Struct):
-    """A medium as the plug-ins see it.
-
-    `sha256`: 32 bytes, of the file. `tensors`: plug-in name -> the arrays of its `prepare`; a plug-in for which the
-    medium has nothing is absent. `width`, `height`: pixels, of the file, upright. `duration`: seconds, 0 for a still.
-    """
-
-    sha256: bytes
-    tensors: dict[str, dict[str, NDArray[Any]]]
-    width: int
-    height: int
-    duration: float
 
 
 class Decoder:
@@ -45,7 +33,14 @@ class Decoder:
         }
         self._min_side = max((plugin.manifest.min_side for plugin in self._plugins["image"].values()), default=0)
 
-    def prepare(self, uri: str, base: Path, kind: Literal["image", "video"], fetched: str = "") -> Prepared:
+    def prepare(
+        self,
+        uri: str,
+        base: Path,
+        kind: Literal["image", "video"],
+        fetched: str = "",
+        wants: Wants = NOTHING,
+    ) -> Prepared:
         """See `Prepared`.
 
         Args:
@@ -53,30 +48,46 @@ class Decoder:
             base: folder of the input file.
             kind: which of the plug-ins are asked.
             fetched: a file with the content of `uri`, a URL.
+            wants: what others need of the medium.
 
         Raises:
-            Rejected: the medium may not be read, cannot be decoded, or is refused by a plug-in.
-            Permanent: a plug-in fails.
+            Rejected: the medium may not be read or cannot be decoded.
         """
         data = read_local(self._file(uri, base, fetched), uri, self._limits)
         digest = hashlib.sha256(data).digest()
-        media: ImageMedia | VideoMedia
-        if kind == "image":
-            media = decode_image(data, uri, self._limits, self._min_side)
-        else:
+        plugins = self._plugins[kind]
+        media: ImageMedia | VideoMedia | None
+        if kind == "video":
             media = decode_video(data, uri, self._limits)
+        elif wants.media or not plugins or any(not isinstance(p, DecodesOnServer) for p in plugins.values()):
+            media = decode_image(data, uri, self._limits, max(self._min_side, wants.min_side))
+        else:  # nobody needs pixels
+            media = None
+            width, height = open_image(data, uri, self._limits).size
         tensors: dict[str, dict[str, NDArray[Any]]] = {}
-        for name, plugin in self._plugins[kind].items():
+        failures: dict[str, Failure] = {}
+        for name, plugin in plugins.items():
             try:
-                arrays = plugin.prepare(media)
-            except (Rejected, MemoryError):
+                arrays = plugin.prepare_encoded(data) if isinstance(plugin, DecodesOnServer) else plugin.prepare(media)
+            except MemoryError:
                 raise
-            except Exception as error:  # someone else's code: whatever it raises, this is the plug-in's fault
-                raise Permanent(f"plug-in {name} failed on {shown(uri)}: {type(error).__name__}: {error}") from error
-            if arrays is not None:
-                tensors[name] = arrays
-        duration = media.duration if isinstance(media, VideoMedia) else 0.0
-        return Prepared(digest, tensors, media.width, media.height, duration)
+            except Exception as error:  # someone else's code: whatever it raises, it is this plug-in's affair alone
+                failures[name] = failure_of(error)
+            else:
+                if arrays is not None:
+                    tensors[name] = arrays
+        if media is not None:
+            width, height = media.width, media.height
+        return Prepared(
+            sha256=digest,
+            tensors=tensors,
+            width=width,
+            height=height,
+            duration=media.duration if isinstance(media, VideoMedia) else 0.0,
+            failures=failures,
+            media=media if wants.media else None,
+            encoded=data if wants.encoded else None,
+        )
 
     def _file(self, uri: str, base: Path, fetched: str) -> LocalFile:
         if fetched:

@@ -51,17 +51,8 @@ def decode_image(data: bytes, uri: str, limits: MediaLimits, min_side: int = 0) 
     Raises:
         Rejected: `empty_file`, `not_an_image`, `truncated_image`, `corrupt_image`, `too_many_pixels`.
     """
-    if not data:
-        raise Rejected("empty_file", f"{shown(uri)} has no content (0 bytes); upload it again")
-    image = _open(data, uri)
+    image = open_image(data, uri, limits)
     width, height = image.size
-    if width * height > limits.max_pixels:
-        raise Rejected(
-            "too_many_pixels",
-            f"{shown(uri)} has {width} x {height} pixels, more than the limit of {limits.max_pixels}; scale it down",
-        )
-    if is_cut(data):
-        raise _truncated(uri)
     factor = reduction(min(width, height), min_side)
     if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
         rgb = _decode_jpeg(data, factor)
@@ -74,6 +65,26 @@ def decode_image(data: bytes, uri: str, limits: MediaLimits, min_side: int = 0) 
         size = (-(-width // factor), -(-height // factor))
         rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return ImageMedia(*_upright(rgb, _orientation(image), width, height))
+
+
+def open_image(data: bytes, uri: str, limits: MediaLimits) -> Image.Image:
+    """The header, checked; no pixel is decoded.
+
+    Raises:
+        Rejected: as `decode_image`, but for damage inside the picture.
+    """
+    if not data:
+        raise Rejected("empty_file", f"{shown(uri)} has no content (0 bytes); upload it again")
+    image = _open(data, uri)
+    width, height = image.size
+    if width * height > limits.max_pixels:
+        raise Rejected(
+            "too_many_pixels",
+            f"{shown(uri)} has {width} x {height} pixels, more than the limit of {limits.max_pixels}; scale it down",
+        )
+    if is_cut(data):
+        raise _truncated(uri)
+    return image
 
 
 def reduction(shorter: int, min_side: int) -> int:

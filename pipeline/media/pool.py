@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Literal
 
 from materials.errors import Rejected, Retryable
+from model_plugins.runtime.wants import NOTHING, Wants
 from pipeline.media.child_process import ChildLost, DecodeChild
-from pipeline.media.decoder import Prepared
 from pipeline.media.fetch import Lookup, fetch, system_lookup
 from pipeline.media.limits import MediaAccess, MediaLimits
+from pipeline.media.medium import Prepared
 from pipeline.media.shown import shown
 from pipeline.media.urls import AddressTest, is_public
 from pipeline.media.wire import Request, Setup
@@ -85,18 +86,18 @@ class MediaPool:
         """Of the children that were started, also of those that are not ready yet."""
         return [child.pid for child in (*self._idle, *self._busy) if child.pid is not None]
 
-    async def prepare(self, uri: str, base: Path, kind: Literal["image", "video"]) -> Prepared:
+    async def prepare(self, uri: str, base: Path, kind: Literal["image", "video"], wants: Wants = NOTHING) -> Prepared:
         """Fetch, read, decode and prepare one medium.
 
         Args:
             uri: as it stands in the record.
             base: folder of the input file.
             kind: of medium.
+            wants: what is to come back beside the tensors of the children's plug-ins.
 
         Raises:
             Rejected: the medium is bad or may not be read, with the reason.
             Retryable: a host or a child is not available just now.
-            Permanent: a plug-in fails on it.
             UsageError: a plug-in cannot be loaded.
         """
         if len(uri) > MAX_URI:
@@ -105,10 +106,10 @@ class MediaPool:
             raise Rejected("bad_path", f"{shown(uri)} is not valid Unicode; write the name in UTF-8")
         folder = _absolute(base)
         if not uri[:8].lower().startswith(("http:", "https:")):
-            return await self._prepare(Request(uri, folder, kind))
+            return await self._prepare(Request(uri, folder, kind, wants=wants))
         fetched = await asyncio.get_running_loop().run_in_executor(self._fetchers, self._fetch, uri)
         try:
-            return await self._prepare(Request(uri, folder, kind, str(fetched)))
+            return await self._prepare(Request(uri, folder, kind, str(fetched), wants))
         finally:
             fetched.unlink(missing_ok=True)
 

@@ -12,9 +12,15 @@ from typing import Literal
 import msgspec
 
 from model_plugins.hosting.shared_memory import MAX_MESSAGE, ArrayRef, SharedMemory
+from model_plugins.runtime.findings import Failure
+from model_plugins.runtime.wants import NOTHING, Wants
 from pipeline.media.limits import MediaLimits
 
-__all__ = ["MAX_MESSAGE", "ArrayRef", "Reply", "Request", "Setup", "SharedMemory"]
+__all__ = ["MAX_MESSAGE", "MEDIUM", "ArrayRef", "Reply", "Request", "Setup", "SharedMemory"]
+
+
+MEDIUM = ""
+"""Stands for a plug-in's name where an array is the medium's own: `rgb`, `frames`, `times`, `sound`, `encoded`."""
 
 
 class Setup(msgspec.Struct, frozen=True):
@@ -27,16 +33,19 @@ class Setup(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True):
-    """`fetched`: where the content of a URL was saved; empty when the child is to resolve `uri` itself."""
+    """`fetched`: where the content of a URL was saved; empty when the child is to resolve `uri` itself. `wants`: what
+    is to come back beside the plug-ins' tensors."""
 
     uri: str
     base: str
     kind: Literal["image", "video"]
     fetched: str = ""
+    wants: Wants = NOTHING
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True):
-    """`rejected` has code and message, `failed` a message; after `out_of_memory` the child ends."""
+    """`rejected` has code and message, `failed` a message; after `out_of_memory` the child ends. `failures`: of single
+    plug-ins. Arrays of the plug-in `MEDIUM` are the medium itself."""
 
     status: Literal["ready", "prepared", "rejected", "failed", "out_of_memory"]
     sha256: bytes = b""
@@ -47,3 +56,4 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
     duration: float = 0.0
     code: str = ""
     message: str = ""
+    failures: dict[str, Failure] = {}

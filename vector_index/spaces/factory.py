@@ -9,6 +9,9 @@ from vector_index.spaces.timed import TimedSpace
 SEARCHED = ("vector", "timed-vectors", "keypoints")
 """Schemas that recall searches; any other (`pdq`, …) is evidence for fine ranking only."""
 
+EVIDENCE = (*SEARCHED, "pdq")
+"""Schemas that a decision can rest on. Features of others (tags, words, …) need not be sent here."""
+
 
 def make_space(schema: str) -> Space | None:
     """A new, empty space for features of that schema, None where there is nothing to search."""

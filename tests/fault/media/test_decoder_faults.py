@@ -17,7 +17,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from materials.errors import Permanent, Rejected, Retryable, UsageError
+from materials.errors import Rejected, Retryable, UsageError
+from model_plugins.protocol import ImageMedia
+from model_plugins.runtime.wants import Wants
 from pipeline.media.limits import MediaAccess, MediaLimits
 from pipeline.media.pool import MediaPool, Prepared
 
@@ -198,11 +200,26 @@ def test_refusals_and_plugin_faults_cost_no_child(pictures: Path) -> None:
                 "\ud800": "bad_path",
             }.items():
                 assert (await rejection(pool, uri, pictures)).code == code
-            with pytest.raises(Permanent, match=r"plug-in probe failed on 'RAISE\.png': KeyError"):
-                await pool.prepare("RAISE.png", pictures, "image")
+            prepared = await pool.prepare("RAISE.png", pictures, "image")
+            assert prepared.failures["probe"].reason == "plugin_failed: KeyError: \"the plug-in's own fault\""
+            assert prepared.tensors == {}
             with pytest.raises(Rejected, match="not_a_video"):
                 await pool.prepare("INNOCENT.png", pictures, "video")
             assert pool.pids == pids
+
+    asyncio.run(scene())
+
+
+def test_the_medium_and_the_file_come_along_when_they_are_wanted(pictures: Path) -> None:
+    async def scene() -> None:
+        async with pool_of() as pool:
+            plain = await pool.prepare("INNOCENT.png", pictures, "image")
+            assert (plain.media, plain.encoded) == (None, None)
+            full = await pool.prepare("INNOCENT.png", pictures, "image", Wants(media=True, encoded=True))
+            assert isinstance(full.media, ImageMedia)
+            assert full.media.rgb[0, 0].tolist() == [0, 7, 9]
+            assert full.encoded == (pictures / "INNOCENT.png").read_bytes()
+            assert_right(full)
 
     asyncio.run(scene())
 

@@ -56,8 +56,9 @@ def test_images_and_videos_get_their_features(directory: EndpointDirectory) -> N
         try:
             prepared = [{"image-embedding": image.prepare(ImageMedia(scene, 400, 300))} for scene in scenes]
             clip = VideoMedia(np.stack(scenes), np.arange(20) / 2, 10.0, 400, 300)
-            stills = asyncio.gather(*[runtime.run(each) for each in prepared])
-            return await stills, await runtime.run({"video-embedding": video.prepare(clip)})
+            stills = await asyncio.gather(*[runtime.run("image", each) for each in prepared])
+            found = await runtime.run("video", {"video-embedding": video.prepare(clip)})
+            return [each.features for each in stills], found.features
         finally:
             await runtime.close()
 

@@ -133,7 +133,12 @@ def test_a_replay_changes_nothing(system: System, done: Done) -> None:
 
 
 def test_features_and_outcome_are_in_redis(done: Done, store: Any) -> None:
-    assert sorted(store.hkeys("sosie:feat:streaming-I2")) == [b"image-embedding@1", b"image-local@1", b"image-pdq@1"]
+    assert sorted(store.hkeys("sosie:feat:streaming-I2")) == [
+        b"@media",
+        b"image-embedding@1",
+        b"image-local@1",
+        b"image-pdq@1",
+    ]
     assert sorted(store.hkeys("sosie:feat:streaming-PM/1")) == [b"video-embedding@1"]
     assert not store.exists("sosie:feat:streaming-bad-html")
     kept = json.loads(store.hget("sosie:outcome:streaming-I1b", "feed"))

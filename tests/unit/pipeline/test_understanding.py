@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,15 @@ import pytest
 
 from materials.errors import Overloaded, Permanent, Rejected, Retryable
 from materials.records import AssignItem, Assignment, Feature, Features, Material, Outcome
-from model_plugins.protocol import TextMedia
+from model_plugins.runtime.findings import Findings
+from model_plugins.runtime.wants import NOTHING, Wants
 from pipeline.envelope import Envelope
-from pipeline.media.pool import Prepared
+from pipeline.media.medium import Prepared
 from pipeline.spec import Retry
-from pipeline.understanding import Understanding, media_kind
+from pipeline.understanding import Compute, Understanding, media_kind
 
 FEATURE = Feature.of("vector", np.ones(4, np.float32))
+TAGS = Feature.of("tags", np.ones(4, np.uint8))
 
 
 class Edges:
@@ -29,21 +31,31 @@ class Edges:
         self.assigned: list[AssignItem] = []
         self.published: list[tuple[Outcome, dict[str, Features]]] = []
         self.prepared: list[tuple[str, str]] = []
+        self.missing: dict[str, str] = {}
+        self.stamps: Mapping[str, bytes] = {}
 
     def _maybe_fail(self, step: str) -> None:
         if self.failures.get(step):
             raise self.failures[step].pop(0)
 
-    async def prepare(self, uri: str, base: Path, kind: str) -> Prepared:
+    def wants(self, kind: str) -> Wants:
+        return NOTHING
+
+    async def find(self, kind: str, sha256: bytes, compute: Compute) -> Findings:
+        return await compute({})
+
+    async def prepare(self, uri: str, base: Path, kind: str, wants: Wants) -> Prepared:
         self.prepared.append((uri, kind))
         self._maybe_fail("prepare")
         return Prepared(
             sha256=uri.encode().ljust(32, b"0"), tensors={"image-embedding": {}}, width=1, height=1, duration=0.0
         )
 
-    async def run(self, prepared: dict[str, Any]) -> Features:
+    async def run(self, kind: str, tensors: dict[str, Any], **given: Any) -> Findings:
         self._maybe_fail("run")
-        return {f"{name}@1": FEATURE for name in prepared}
+        if kind == "text":
+            return Findings({"words@1": FEATURE} if given["media"].text else {})
+        return Findings({f"{name}@1": FEATURE for name in tensors} | {"tags@1": TAGS}, self.missing)
 
     async def assign_one(self, item: AssignItem) -> Assignment:
         self._maybe_fail("assign")
@@ -51,25 +63,20 @@ class Edges:
         outcome = "deleted" if item.op == "delete" else "unique"
         return Assignment(material_id=item.material_id, kind=item.kind, outcome=outcome, content_id="feed-x")
 
-    async def publish(self, outcome: Outcome, features: dict[str, Features]) -> None:
+    async def publish(self, outcome: Outcome, features: dict[str, Features], stamps: Mapping[str, bytes]) -> None:
         self._maybe_fail("publish")
+        self.stamps = stamps
         self.published.append((outcome, features))
-
-
-class WordCount:
-    """A text plug-in small enough to see through."""
-
-    def prepare(self, media: TextMedia) -> dict[str, Any] | None:
-        return {"n": np.array([len(media.text)])} if media.text else None
 
 
 def understand(edges: Edges, envelope: Envelope, attempts: int = 3) -> Outcome:
     any_edges: Any = edges
     understanding = Understanding(
         policy="feed",
-        text_plugins={"words": WordCount()},  # type: ignore[dict-item]
+        evidence=lambda name: name != "unnamed",
         media=any_edges,
         runtime=any_edges,
+        cache=any_edges,
         index=any_edges,
         projection=any_edges,
         retry=Retry(attempts=attempts, base_s=0.001, max_s=0.001),
@@ -96,8 +103,25 @@ def test_an_image_is_extracted_assigned_and_published() -> None:
         1500.0,
     )
     assert edges.assigned[0].features == {"image-embedding@1": FEATURE}
-    assert edges.published == [(outcome, {"A": {"image-embedding@1": FEATURE}})]
+    assert edges.published == [(outcome, {"A": {"image-embedding@1": FEATURE, "tags@1": TAGS}})]
+    assert edges.stamps == {"A": b"a.jpg".ljust(32, b"0")}
     assert outcome.features["image-embedding@1"]["redis"] == "sosie:feat:A"
+
+
+def test_features_that_decide_nothing_stay_out_of_the_index() -> None:
+    edges = Edges()
+    understand(edges, envelope())
+    assert list(edges.assigned[0].features) == ["image-embedding@1"], "tags are for readers, not for the index"
+
+
+def test_a_missing_feature_is_marked_in_the_outcome() -> None:
+    edges = Edges()
+    edges.missing = {"faces@2": "plugin_hung: it took more than 2 s"}
+    outcome = understand(edges, envelope())
+    assert outcome.features["faces@2"] == {"missing": "plugin_hung: it took more than 2 s"}
+    post = understand(edges, envelope(kind="post", media=("a.jpg",)))
+    assert edges.published[-1][0] == post
+    assert "faces@2" not in post.features, "it is a part's, and not the post's own"
 
 
 def test_a_posts_media_become_parts_in_order() -> None:

@@ -1,0 +1,105 @@
+"""Model calls of many materials and plug-ins, gathered into micro-batches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_plugins.batching import MicroBatcher, Slice
+from model_plugins.protocol import ANY, ModelRef, Tensors
+from model_plugins.runtime.inputs import Arrays, check_inputs
+
+_Key = tuple[str, str, str, tuple[Any, ...], tuple[str, ...]]
+"""Of a queue: model, version, strategy, inputs, outputs."""
+
+
+class Caller(Protocol):
+    """A model client."""
+
+    async def infer(
+        self, model: ModelRef, rows: int, pieces: Mapping[str, Sequence[NDArray[Any]]], deadline: float
+    ) -> dict[str, NDArray[Any]]:
+        """See `ModelClient.infer`."""
+        ...
+
+    async def close(self) -> None:
+        """End it."""
+        ...
+
+
+class ModelCalls:
+    """One queue for each model version and strategy; rows of all plug-ins that name the same model share batches.
+
+    Args:
+        client_for: strategy name -> client; called once for each that is used.
+        in_flight: calls at a time, for each queue.
+        deadline: seconds for one call, over all its attempts. Waiting for a slot does not count: that is backpressure.
+        wait: seconds that a row waits for company while a slot is free.
+    """
+
+    def __init__(self, client_for: Callable[[str], Caller], in_flight: int, deadline: float, wait: float) -> None:
+        self._client_for = client_for
+        self._in_flight = in_flight
+        self._deadline = deadline
+        self._wait = wait
+        self._clients: dict[str, Caller] = {}
+        self._batchers: dict[_Key, MicroBatcher[Arrays, Arrays]] = {}
+
+    async def outputs(self, plugin: str, model: ModelRef, tensors: Tensors, balancer: str) -> Arrays:
+        """The model's outputs for all rows of `tensors`, and the arrays of it that are no inputs.
+
+        Raises:
+            Permanent: the tensors do not fit the model.
+            Retryable: no server could answer in time.
+        """
+        inputs, rows = check_inputs(plugin, model, tensors)
+        parts = await self._batcher(model, balancer).submit(inputs, rows)
+        outputs = parts[0] if len(parts) == 1 else {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+        for name, array in tensors.items():
+            if name not in model.inputs:
+                outputs[name] = array
+        return outputs
+
+    async def close(self) -> None:
+        """End calls in flight and the clients."""
+        for batcher in self._batchers.values():
+            await batcher.close()
+        for client in self._clients.values():
+            await client.close()
+
+    def _batcher(self, model: ModelRef, balancer: str) -> MicroBatcher[Arrays, Arrays]:
+        # not by batch limit: two plug-ins that share a model share its queue, and the first one's limit counts
+        key = (model.name, model.version, balancer, tuple(sorted(model.inputs.items())), model.outputs)
+        found = self._batchers.get(key)
+        if found is None:
+            client = self._clients.get(balancer)
+            if client is None:
+                client = self._clients[balancer] = self._client_for(balancer)
+            ragged = any(ANY in shape for _, shape in model.inputs.values())  # rows of unequal shape cannot be stacked
+            found = self._batchers[key] = MicroBatcher(
+                self._caller(client, model),
+                max_rows=1 if ragged else model.max_batch,
+                wait=self._wait,
+                in_flight=self._in_flight,
+            )
+        return found
+
+    def _caller(self, client: Caller, model: ModelRef) -> Callable[[list[Slice[Arrays]]], Awaitable[Sequence[Arrays]]]:
+        async def call(slices: list[Slice[Arrays]]) -> Sequence[Arrays]:
+            rows = sum(piece.stop - piece.start for piece in slices)
+            pieces = {name: [each.item[name][each.start : each.stop] for each in slices] for name in model.inputs}
+            deadline = asyncio.get_running_loop().time() + self._deadline
+            outputs = await client.infer(model, rows, pieces, deadline)
+            answers: list[Arrays] = []
+            start = 0
+            for piece in slices:
+                stop = start + piece.stop - piece.start
+                answers.append({name: array[start:stop] for name, array in outputs.items()})
+                start = stop
+            return answers
+
+        return call

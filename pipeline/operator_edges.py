@@ -1,0 +1,86 @@
+"""Everything that one operator holds: children, connections, plug-ins. Made in its loop, ended from any thread."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Literal
+
+from deploy.addresses import Addresses
+from model_plugins import registry
+from model_plugins.discovery import EndpointDirectory
+from model_plugins.protocol import Manifest, MediaKind
+from model_plugins.runtime import PluginRuntime
+from model_plugins.targets import is_built_in, target_of
+from pipeline.assigner import BatchingAssigner
+from pipeline.feature_cache import FeatureCache
+from pipeline.lineup import Lineup
+from pipeline.media.limits import MediaAccess, MediaLimits
+from pipeline.media.pool import MediaPool
+from pipeline.projection import Projection
+from pipeline.spec import JobSpec
+from pipeline.understanding import Understanding
+
+Branch = Literal["image", "video", "post"]
+_MEDIA_OF: dict[Branch, tuple[MediaKind, ...]] = {
+    "image": ("image",),
+    "video": ("video",),
+    "post": ("image", "video", "text"),
+}
+
+
+class OperatorEdges:
+    """Made inside the operator's event loop; then `connect`, before `understanding` is used.
+
+    Args:
+        spec: the job's.
+        addresses: of the system's parts.
+        run_id: names the run.
+        branch: the kind of material.
+    """
+
+    def __init__(self, spec: JobSpec, addresses: Addresses, run_id: str, branch: Branch) -> None:
+        kinds = _MEDIA_OF[branch]
+        ours = [name for name in spec.plugin_names if is_built_in(target_of(name)) or not target_of(name)]
+        pixels = [name for name, manifest in _manifests(ours).items() if manifest.media in kinds and _decoded(manifest)]
+        limits = MediaLimits(**spec.limits.model_dump())
+        access = MediaAccess(roots=spec.media.roots, hosts=spec.media.hosts)
+        self._media = MediaPool(pixels, access, limits, size=spec.threads.decoders)
+        self._directory = EndpointDirectory(addresses.zookeeper)
+        self._runtime = runtime = PluginRuntime({}, self._directory, in_flight=spec.threads.in_flight)
+        self._lineup = Lineup(runtime, spec, kinds)
+        self.understanding = Understanding(
+            policy=spec.policy,
+            evidence=self._lineup.is_fixed,
+            media=self._media,
+            runtime=runtime,
+            cache=FeatureCache(addresses.redis, runtime.keys),
+            index=BatchingAssigner(addresses.index),
+            projection=Projection(addresses.redis, spec.policy, run_id, spec.feature_ttl_s),
+            retry=spec.retry,
+            now=time.time,
+            jitter=random.random,
+        )
+
+    async def connect(self) -> None:
+        """Load the plug-ins.
+
+        Raises:
+            UsageError: one of the spec cannot be loaded.
+        """
+        await self._lineup.start()
+
+    def close(self) -> None:
+        """End the children and the ZooKeeper sessions."""
+        self._lineup.close()
+        self._runtime.close_plugins()
+        self._media.close()
+        self._directory.close()
+
+
+def _manifests(names: list[str]) -> dict[str, Manifest]:
+    return {name: plugin.manifest for name, plugin in registry.load(names).items()}
+
+
+def _decoded(manifest: Manifest) -> bool:
+    return manifest.media != "text"
