@@ -160,7 +160,7 @@ class ZooKeeperSession:
                 return
             if not self.connected:
                 if self._client.client_state == KeeperState.AUTH_FAILED:
-                    self._refuse("authentication failed")
+                    self._refuse(AuthFailedError())
                     self._closing.wait(_REFUSED_BACKOFF)
                     self._start_over()
                     seen = None
@@ -179,7 +179,7 @@ class ZooKeeperSession:
         try:
             pause = self._reconcile(self._client)
         except (AccessRefused, NoAuthError, AuthFailedError) as error:
-            self._refuse(error.message if isinstance(error, AccessRefused) else repr(error))
+            self._refuse(error)
             return _REFUSED_BACKOFF
         except (KazooException, KazooTimeoutError) as error:
             # between two servers every call may fail: look again shortly, with nothing believed meanwhile
@@ -198,9 +198,13 @@ class ZooKeeperSession:
             return pause
         return None
 
-    def _refuse(self, reason: str) -> None:
+    def _refuse(self, error: Exception) -> None:
+        if isinstance(error, AccessRefused):
+            reason = error.message
+        else:
+            reason = "authentication failed" if isinstance(error, AuthFailedError) else "an ACL forbids it"
         who = f"user {self._access.user!r}" if self._access.user else "without credentials"
-        error = AccessRefused(f"ZooKeeper at {self._hosts} refuses us ({who}): {reason}")
-        log.error("zookeeper_refuses_us", error=error.message, remedy=error.remedy)
-        self._refused = error
-        self._on_refused(error)
+        refused = AccessRefused(f"ZooKeeper at {self._hosts} refuses us ({who}): {reason}")
+        log.error("zookeeper_refuses_us", error=refused.message, remedy=refused.remedy)
+        self._refused = refused
+        self._on_refused(refused)
