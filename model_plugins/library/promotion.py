@@ -38,13 +38,13 @@ def objections(
         found.append(f"{card.key} was never verified: sosie model verify {card.key}")
     elif verification.digest != card.digest:
         found.append(f"{card.key} is not the version that was verified: sosie model verify {card.key}")
-    elif verification.baseline != (production if production != card.version else 0):
-        against = f"{card.name}@{verification.baseline}" if verification.baseline else "nothing"
-        found.append(
-            f"{card.key} was verified against {against}, and production is {card.name}@{production}: "
-            f"sosie model verify {card.key}"
-        )
     else:
+        if verification.baseline != production:
+            against = f"{card.name}@{verification.baseline}" if verification.baseline else "nothing"
+            found.append(
+                f"{card.key} was verified against {against}, and production is {card.name}@{production}: "
+                f"sosie model verify {card.key}"
+            )
         found += [
             f"{figure.name} is {figure.candidate:.4f}, "
             f"{'above' if figure.lower_is_better else 'below'} the limit {figure.limit:.4f}"
@@ -63,7 +63,7 @@ def objections(
                 f"index holds ({shown}): --new-space when no index mixes them"
             )
     if missing:
-        found.append(f"{', '.join(missing)} does not announce {card.key}: sosie model deploy {card.key}")
+        found += objections_of_serving(card, missing)
     return found
 
 
@@ -116,7 +116,7 @@ def promote(
 
 def objections_of_serving(card: Card, missing: Sequence[str]) -> list[str]:
     """As `objections`, for an alias that nobody guards."""
-    return [f"{', '.join(missing)} does not announce {card.key}: sosie model deploy {card.key}"] if missing else []
+    return [f"{card.key} is not announced by {', '.join(missing)}: sosie model deploy {card.key}"] if missing else []
 
 
 def rollback_target(library: Library, name: str, alias: str = PRODUCTION) -> int:

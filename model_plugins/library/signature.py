@@ -117,6 +117,12 @@ def signature_of_config(text: str) -> Signature:
     )
 
 
+def backend_of_config(text: str) -> str:
+    """Triton's backend that a `config.pbtxt` names; empty when it names none."""
+    config = text_format.Parse(text, model_config_pb2.ModelConfig())
+    return str(config.backend or config.platform.removesuffix("_onnx"))
+
+
 def _of_config(entry: Any) -> TensorSpec:
     name = model_config_pb2.DataType.Name(entry.data_type).removeprefix("TYPE_")
     return TensorSpec(entry.name, "BYTES" if name == "STRING" else name, tuple(entry.dims))
