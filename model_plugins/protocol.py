@@ -10,7 +10,7 @@ Loading a plug-in is running its code.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -99,10 +99,17 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Example(msgspec.Struct, frozen=True):
-    """A medium and what must be true of its feature; examples are tests and documentation."""
+    """A medium and what must be true of its feature; examples are tests and documentation.
+
+    `expect`: feature -> whether it is as the title says; None: any feature of the declared schema, or none, will do.
+    With a model it sees a feature of made-up outputs and can speak of its form only: a golden set judges the model.
+    `features`: for a plug-in that fuses, what the others found, by name; `media` is then the material's text.
+    """
 
     title: str
     media: Media
+    expect: Callable[[Feature], bool] | None = None
+    features: Mapping[str, Feature] = {}
 
 
 @runtime_checkable

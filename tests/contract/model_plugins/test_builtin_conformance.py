@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from pathlib import Path
 from typing import ClassVar
@@ -31,13 +32,17 @@ WITHOUT_MODEL = [name for name in DECLARED if name not in ("image-embedding", "v
 PROMISES = [name for name in dir(PluginConformance) if name.startswith("test_")]
 
 
+@functools.cache
+def suite_of(name: str) -> type[PluginConformance]:
+    plugin = load([name])[name]
+    assert plugin.manifest.model is None, f"give {name} a class of its own above: its model's outputs must be stated"
+    return type("Suite", (PluginConformance,), {"plugin": plugin})
+
+
 @pytest.mark.parametrize("promise", PROMISES)
 @pytest.mark.parametrize("name", WITHOUT_MODEL)
 def test_plugins_without_a_model_conform(name: str, promise: str) -> None:
-    plugin = load([name])[name]
-    assert plugin.manifest.model is None, f"give {name} a class of its own above: its model's outputs must be stated"
-    suite = type("Suite", (PluginConformance,), {"plugin": plugin})()
-    getattr(suite, promise)()
+    getattr(suite_of(name)(), promise)()
 
 
 def test_what_pyproject_declares_is_what_can_be_loaded() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,14 +17,16 @@ from model_plugins.registry import load
 PROMISES = [name for name in dir(PluginConformance) if name.startswith("test_")]
 
 
-@pytest.fixture
-def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    tmp_path = tmp_path_factory.mktemp("readme")
     language, code = examples()["plugin"]
     assert language == "python"
     (tmp_path / "readme_colours.py").write_text(code, encoding="utf-8")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    [made] = load(["readme_colours:MeanColour"]).values()
-    yield made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(tmp_path))
+        [made] = load(["readme_colours:MeanColour"]).values()
+        yield made
     del sys.modules["readme_colours"]
 
 
