@@ -4,8 +4,8 @@ The estimate is Finagle's (twitter/finagle, `PeakEwma`): it jumps to a latency a
 below it by a time constant, also while nothing is asked, so that a server which was slow is tried again. The choice
 is Mitzenmacher's ("The Power of Two Choices in Randomized Load Balancing", 2001) with d of them. Envoy's
 `least_request` exposes d as `choice_count`. Two leave 4 % of the calls on slow servers when every fifth one is slow,
-whatever the estimates; eight leave next to none, and still look at eight servers of a thousand
-(`benchmarks/balancing.py` has the figures).
+whatever the estimates; sixteen leave none, and still look at sixteen servers of a thousand (`benchmarks/balancing.py`
+has the figures).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from model_plugins.call_errors import failure_kind, is_servers_fault
 from model_plugins.instances import Endpoint
 
 DECAY_S = 10.0
-CHOICES = 8
+CHOICES = 16
 _UNSEEN_BUSY = 1e6
 """Cost of an outstanding call of a server that has never answered: try it once, then wait for what it says."""
 
