@@ -95,7 +95,7 @@ def run_job(
     try:
         addresses = stack.up(folder, given, on_event=progress.stage)
         stack_seconds = time.monotonic() - began
-        job = plan(spec, addresses, new_run_id(spec.name))
+        job = plan(spec, addresses, folder, new_run_id(spec.name))
         total = None if spec.source.watch else count_lines(spec.source)
         progress.stage("starting the job")
         seconds = _execute(job, folder, progress, total)
@@ -137,7 +137,7 @@ def submit_job(
     if addresses is None:
         raise UsageError(f"no stack runs on {folder}", f"start one: sosie up --state {folder}")
     environment.check_cluster(cluster)
-    job = plan(spec, addresses, new_run_id(spec.name))
+    job = plan(spec, addresses, folder, new_run_id(spec.name))
     progress.stage("submitting the job")
     environment.prepare_gateway(folder / "log")
     env = environment.session_cluster(cluster, spec.mode, folder / "checkpoints" / job.run_id)

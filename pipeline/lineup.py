@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
-import msgspec
 import structlog
 
 from materials.errors import SosieError, UsageError
@@ -14,6 +13,7 @@ from model_plugins import registry
 from model_plugins.hosting.hosted_plugin import HostedPlugin
 from model_plugins.hosting.limits import HostLimits, PluginSource
 from model_plugins.protocol import MediaKind
+from model_plugins.registry.acceptance import LivePlugin
 from model_plugins.runtime import PluginRuntime
 from model_plugins.runtime.active import Hosted, InProcess, Use
 from model_plugins.targets import is_built_in, target_of
@@ -23,15 +23,6 @@ log = structlog.get_logger(__name__)
 
 _AGAIN_S = 2.0
 """Seconds before a registered plug-in that did not load is tried again."""
-
-
-class LivePlugin(msgspec.Struct, frozen=True):
-    """A registered plug-in that this worker accepts."""
-
-    name: str
-    version: int
-    media: MediaKind
-    source: PluginSource
 
 
 class LiveSource(Protocol):

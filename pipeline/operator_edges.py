@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
+from pathlib import Path
 from typing import Literal
 
 from deploy.addresses import Addresses
 from model_plugins import registry
-from model_plugins.discovery import EndpointDirectory
+from model_plugins.balancing import by_name
 from model_plugins.protocol import Manifest, MediaKind
 from model_plugins.runtime import PluginRuntime
 from model_plugins.targets import is_built_in, target_of
+from model_plugins.triton import ModelClient
 from pipeline.assigner import BatchingAssigner
 from pipeline.feature_cache import FeatureCache
 from pipeline.lineup import Lineup
@@ -20,6 +23,7 @@ from pipeline.media.pool import MediaPool
 from pipeline.projection import Projection
 from pipeline.spec import JobSpec
 from pipeline.understanding import Understanding
+from pipeline.worker_watches import WorkerWatches
 
 Branch = Literal["image", "video", "post"]
 _MEDIA_OF: dict[Branch, tuple[MediaKind, ...]] = {
@@ -35,19 +39,26 @@ class OperatorEdges:
     Args:
         spec: the job's.
         addresses: of the system's parts.
+        state: the system's folder.
         run_id: names the run.
         branch: the kind of material.
     """
 
-    def __init__(self, spec: JobSpec, addresses: Addresses, run_id: str, branch: Branch) -> None:
+    def __init__(self, spec: JobSpec, addresses: Addresses, state: Path, run_id: str, branch: Branch) -> None:
         kinds = _MEDIA_OF[branch]
         ours = [name for name in spec.plugin_names if is_built_in(target_of(name)) or not target_of(name)]
         pixels = [name for name, manifest in _manifests(ours).items() if manifest.media in kinds and _decoded(manifest)]
         limits = MediaLimits(**spec.limits.model_dump())
         access = MediaAccess(roots=spec.media.roots, hosts=spec.media.hosts)
         self._media = MediaPool(pixels, access, limits, size=spec.threads.decoders)
-        self._directory = EndpointDirectory(addresses.zookeeper)
-        self._runtime = runtime = PluginRuntime({}, self._directory, in_flight=spec.threads.in_flight)
+        self._watches = watches = WorkerWatches(addresses.zookeeper, state, spec.registered)
+        self._runtime = runtime = PluginRuntime(
+            {},
+            watches.endpoints,
+            in_flight=spec.threads.in_flight,
+            client_for=lambda strategy: ModelClient(watches.endpoints, by_name(strategy)),
+            version_of=watches.model_version,
+        )
         self._lineup = Lineup(runtime, spec, kinds)
         self.understanding = Understanding(
             policy=spec.policy,
@@ -63,19 +74,22 @@ class OperatorEdges:
         )
 
     async def connect(self) -> None:
-        """Load the plug-ins.
+        """Load the plug-ins, and follow the registry from then on.
 
         Raises:
             UsageError: one of the spec cannot be loaded.
         """
+        await asyncio.get_running_loop().run_in_executor(None, self._watches.wait_first_answer)
         await self._lineup.start()
+        if self._watches.plugins is not None:
+            self._lineup.follow(self._watches.plugins)
 
     def close(self) -> None:
         """End the children and the ZooKeeper sessions."""
         self._lineup.close()
         self._runtime.close_plugins()
         self._media.close()
-        self._directory.close()
+        self._watches.close()
 
 
 def _manifests(names: list[str]) -> dict[str, Manifest]:

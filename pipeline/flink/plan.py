@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from deploy.addresses import Addresses
@@ -9,10 +11,12 @@ from pipeline.spec import JobSpec
 
 
 class JobPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A validated spec (as JSON: operators are pickled), the addresses of the system's parts, and the run's name."""
+    """A validated spec (as JSON: operators are pickled), the addresses of the system's parts, its folder, and the run's
+    name."""
 
     spec_json: str
     addresses: Addresses
+    state: str
     run_id: str
 
     @property
@@ -21,6 +25,6 @@ class JobPlan(msgspec.Struct, frozen=True, kw_only=True):
         return JobSpec.model_validate_json(self.spec_json)
 
 
-def plan(spec: JobSpec, addresses: Addresses, run_id: str) -> JobPlan:
+def plan(spec: JobSpec, addresses: Addresses, state: Path, run_id: str) -> JobPlan:
     """Pack a plan."""
-    return JobPlan(spec_json=spec.model_dump_json(), addresses=addresses, run_id=run_id)
+    return JobPlan(spec_json=spec.model_dump_json(), addresses=addresses, state=str(state), run_id=run_id)

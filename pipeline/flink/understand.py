@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 from pyflink.datastream import AsyncFunction
@@ -34,7 +35,8 @@ class Understand(AsyncFunction):
     async def async_invoke(self, value: bytes) -> list[bytes]:
         """One record; never raises for a record's sake (what escapes here would fail the job)."""
         if self._edges is None:
-            self._edges = OperatorEdges(self._plan.spec, self._plan.addresses, self._plan.run_id, self._branch)
+            plan = self._plan
+            self._edges = OperatorEdges(plan.spec, plan.addresses, Path(plan.state), plan.run_id, self._branch)
             self._connecting = asyncio.get_running_loop().create_task(self._edges.connect())
         if self._connecting is not None:
             await self._connecting
