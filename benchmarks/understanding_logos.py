@@ -1,4 +1,4 @@
-"""Photos with and without logos: what logo recognition is judged on. Logos outside the bank must not be found, either."""
+"""Photos with and without logos: what logo recognition is judged on; logos outside the bank must not be found."""
 
 from __future__ import annotations
 
