@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -68,6 +68,8 @@ class ImageEmbedding:
         min_side=SIDE,
         summary="what a picture looks like: EfficientNet-Lite0, GeM pooling, 256 dimensions",
     )
+    model_outputs: ClassVar = {"embedding": ("FP32", (DIMENSIONS,))}
+    """Name -> (dtype, shape of a row): what the conformance suite answers in the model's place."""
 
     def prepare(self, media: ImageMedia) -> dict[str, NDArray[Any]]:
         """`image`: uint8 [1, 224, 224, 3].

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from materials.errors import Permanent, Rejected
 from materials.records import Feature
-from model_plugins.builtin.image_embedding import MODEL, SIDE, squash, unit_vectors
+from model_plugins.builtin.image_embedding import DIMENSIONS, MODEL, SIDE, squash, unit_vectors
 from model_plugins.builtin.sample_media import gradient_scene
 from model_plugins.protocol import Example, Manifest, Tensors, VideoMedia
 
@@ -39,6 +39,8 @@ class VideoEmbedding:
         min_side=SIDE,
         summary="what each frame looks like, two a second, by the image model",
     )
+    model_outputs: ClassVar = {"embedding": ("FP32", (DIMENSIONS,))}
+    """Name -> (dtype, shape of a row): what the conformance suite answers in the model's place."""
 
     def prepare(self, media: VideoMedia) -> dict[str, NDArray[Any]]:
         """`image`: uint8 [n, 224, 224, 3], and the extra array `times`: float64 [n], seconds.
