@@ -106,7 +106,7 @@ def missing_requirements(
         try:
             requirement = Requirement(text)
         except InvalidRequirement as error:
-            missing.append(f"{text!r} (cannot be read: {error})")
+            missing.append(f"{text!r} (cannot be read: {str(error).splitlines()[0]})")
             continue
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
