@@ -65,7 +65,7 @@ class VideoSpeech:
             raise Permanent(f"model {MODEL.name!r} gave not-a-numbers")
         segments: list[dict[str, Any]] = []
         used = 0
-        for window, letters, (start, stop) in zip(rows, text, spans, strict=True):
+        for window, letters, (start, stop) in zip(rows, text, spans.tolist(), strict=True):
             place = 0
             for begin, end, log_probability, size in window.tolist():
                 count = max(0, int(size))
