@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 
 from materials.errors import Permanent
 from model_plugins.conformance.base import Suite
+from model_plugins.conformance.odd_media import odd
 from model_plugins.conformance.prepare_promises import FITS
 from model_plugins.conformance.promises import DoesNotApply, broken, demand, described, promise
 from model_plugins.conformance.stand_in import filled
-from model_plugins.protocol import Fuses
+from model_plugins.protocol import Example, Fuses
 
 DECLARED = "test_interpret_gives_the_declared_feature"
 
@@ -66,6 +69,27 @@ class InterpretPromises(Suite):
                 "interpreted in a batch, the feature is another than alone",
                 every[number % len(every)][0],
             )
+
+    @promise(
+        "all embeddings have one number of dimensions, whatever the medium: they share a space",
+        see="is an embedding that recall searches.",
+        change="make the length depend on constants alone; look at the largest and the smallest values of a medium",
+        needs=(DECLARED, "test_odd_media_are_handled"),
+    )
+    def test_embeddings_share_one_space(self) -> None:
+        self.needs_prepare()
+        if self.manifest.schema not in ("vector", "timed-vectors"):
+            raise DoesNotApply("its feature is no embedding")
+        strange = [Example(*each) for each in odd(self.manifest.media, self.manifest.hears)]
+        first: tuple[int, str] | None = None
+        for example in [*self.examples(), *strange]:
+            with suppress(Permanent):  # a refusal; the promises about odd media have judged it
+                feature = self.feature_of(example)
+                if feature is None:
+                    continue
+                first = first or (feature.shape[-1], example.title)
+                said = f"it has {feature.shape[-1]} dimensions, and that of {first[1]!r} has {first[0]}"
+                demand(feature.shape[-1] == first[0], said, example.title)
 
     @promise(
         "whatever a model answers (zeros, not-a-numbers), interpret gives a sound feature or raises Permanent",

@@ -379,6 +379,15 @@ class TrustsTheModel(SoundWithModel):
         return rows
 
 
+class GrowsWithThePicture(Sound):
+    def vector(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        counts = np.bincount(rgb.ravel() // 64 + 1).astype(np.float32)
+        return counts / np.linalg.norm(counts)
+
+    def examples(self) -> list[Example]:
+        return [Example("a dark picture", ImageMedia(np.full((8, 8, 3), 9, np.uint8), 8, 8))]
+
+
 class UntrueExample(Sound):
     def examples(self) -> list[Example]:
         white = np.full((8, 8, 3), 255, np.uint8)
