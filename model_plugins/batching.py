@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from materials.errors import Permanent, Retryable
@@ -29,10 +29,11 @@ class Slice(NamedTuple, Generic[T]):
 class _Ticket(Generic[T, R]):
     """One item on its way: rows below `sent` have left; `answers` come back in any order."""
 
-    __slots__ = ("answers", "future", "item", "missing", "rows", "sent", "since")
+    __slots__ = ("answers", "future", "group", "item", "missing", "rows", "sent", "since")
 
-    def __init__(self, item: T, rows: int, future: asyncio.Future[list[R]], since: float) -> None:
+    def __init__(self, item: T, rows: int, group: Hashable, future: asyncio.Future[list[R]], since: float) -> None:
         self.item = item
+        self.group = group
         self.rows = rows
         self.future = future
         self.since = since
@@ -49,6 +50,8 @@ class MicroBatcher(Generic[T, R]):
         max_rows: the model's batch limit; a longer item is split.
         wait: seconds that a row waits for company while a slot is free.
         in_flight: calls at a time.
+        on_batch: told of each batch that leaves: its rows, the seconds that its oldest row waited, the rows that stay
+            queued. Must not wait or raise.
 
     Use it from one event loop. An item that is cancelled leaves the queue; the call that its rows are in goes on for
     the others.
@@ -60,6 +63,7 @@ class MicroBatcher(Generic[T, R]):
         max_rows: int,
         wait: float = 0.004,
         in_flight: int = 3,
+        on_batch: Callable[[int, float, int], None] | None = None,
     ) -> None:
         if max_rows < 1 or in_flight < 1:
             raise ValueError(f"max_rows and in_flight must be at least 1, not {max_rows} and {in_flight}")
@@ -67,6 +71,7 @@ class MicroBatcher(Generic[T, R]):
         self._max_rows = max_rows
         self._wait = wait
         self._free = in_flight
+        self._on_batch = on_batch
         self._queue: deque[_Ticket[T, R]] = deque()
         self._rows = 0  # queued and not sent
         self._timer: asyncio.TimerHandle | None = None
@@ -78,8 +83,12 @@ class MicroBatcher(Generic[T, R]):
         """Rows that wait for a slot."""
         return self._rows
 
-    async def submit(self, item: T, rows: int) -> list[R]:
+    async def submit(self, item: T, rows: int, group: Hashable = None) -> list[R]:
         """The answers for the item's rows, in row order; one for each call that they went into.
+
+        Args:
+            rows: of the item.
+            group: only items of equal groups share a call (rows of equal trailing shapes, say).
 
         Raises:
             ValueError: `rows` is below 1.
@@ -91,7 +100,7 @@ class MicroBatcher(Generic[T, R]):
         if self._closed:
             raise Retryable("the batcher is closed")
         loop = asyncio.get_running_loop()
-        ticket: _Ticket[T, R] = _Ticket(item, rows, loop.create_future(), loop.time())
+        ticket: _Ticket[T, R] = _Ticket(item, rows, group, loop.create_future(), loop.time())
         self._queue.append(ticket)
         self._rows += rows
         self._schedule()
@@ -146,18 +155,25 @@ class MicroBatcher(Generic[T, R]):
         if not batch:
             return
         self._free -= 1
+        if self._on_batch is not None:
+            waited = asyncio.get_running_loop().time() - batch[0][0].since
+            self._on_batch(sum(piece.stop - piece.start for _, piece in batch), waited, self._rows)
         task = asyncio.get_running_loop().create_task(self._run(batch))
         self._tasks.add(task)
         task.add_done_callback(self._finished)
 
     def _take(self) -> list[tuple[_Ticket[T, R], Slice[T]]]:
-        """Up to `max_rows` rows off the head of the queue."""
+        """Up to `max_rows` rows of the group that waits longest; the others stay where they are."""
         batch: list[tuple[_Ticket[T, R], Slice[T]]] = []
+        passed: list[_Ticket[T, R]] = []
         room = self._max_rows
         while room and self._queue:
             ticket = self._queue[0]
             if ticket.future.done():  # cancelled, or another of its slices failed
                 self._drop(ticket)
+            elif batch and ticket.group != batch[0][0].group:
+                passed.append(self._queue.popleft())
+                continue
             count = min(room, ticket.rows - ticket.sent)
             if count:
                 batch.append((ticket, Slice(ticket.item, ticket.sent, ticket.sent + count)))
@@ -166,6 +182,7 @@ class MicroBatcher(Generic[T, R]):
                 self._rows -= count
             if ticket.sent == ticket.rows:
                 self._queue.popleft()
+        self._queue.extendleft(reversed(passed))
         return batch
 
     def _finished(self, task: asyncio.Task[None]) -> None:

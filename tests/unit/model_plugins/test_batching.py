@@ -215,3 +215,28 @@ def test_wrong_use() -> None:
             await batcher.submit([], 0)
 
     asyncio.run(go())
+
+
+@given(groups=st.lists(st.integers(0, 3), min_size=1, max_size=40), max_rows=st.integers(1, 6))
+def test_only_equal_groups_share_a_call_and_the_oldest_leaves_first(groups: list[int], max_rows: int) -> None:
+    told: list[tuple[int, float, int]] = []
+    first: list[int] = []
+
+    async def call(slices: list[Slice[Rows]]) -> list[Rows]:
+        assert len({piece.item[1] for piece in slices}) == 1
+        first.append(slices[0].item[0])
+        return await echo(slices)
+
+    async def go() -> None:
+        batcher: MicroBatcher[Rows, Rows] = MicroBatcher(
+            call, max_rows, wait=0.0, in_flight=1, on_batch=lambda *batch: told.append(batch)
+        )
+        items = [[place, group] for place, group in enumerate(groups)]
+        answers = await asyncio.gather(*[batcher.submit(item, 1, group=item[1]) for item in items])
+        assert answers == [[[place]] for place in range(len(groups))]
+
+    asyncio.run(go())
+    assert first == sorted(first), "no group overtakes a row that has waited longer"
+    assert sum(rows for rows, _, _ in told) == len(groups)
+    assert all(waited >= 0 for _, waited, _ in told)
+    assert told[-1][2] == 0
