@@ -24,8 +24,6 @@ log = structlog.get_logger(__name__)
 
 _FULL_READ_EVERY = 30.0
 """Seconds after which all is read again even without an event: a lost watch heals."""
-_LOOK_EVERY = 2.0
-"""Seconds between two looks at the allow list, and at a store that lacked a wheel."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -51,6 +49,7 @@ class LiveRegistry:
         on_change: as `subscribe`.
         access: credentials; reading usually needs none.
         timeout: session timeout in seconds.
+        look_every: seconds between two looks at the allow list, and at a store that lacked a wheel.
         clock: monotonic seconds.
     """
 
@@ -63,6 +62,7 @@ class LiveRegistry:
         *,
         access: Access = OPEN,
         timeout: float = 10.0,
+        look_every: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._acceptance = acceptance
@@ -81,7 +81,7 @@ class LiveRegistry:
             self._reconcile,
             on_state=self._on_state,
             timeout=timeout,
-            period=_LOOK_EVERY,
+            period=look_every,
             access=access,
             name="plugin-registry",
         )

@@ -57,14 +57,38 @@ class Place:
         return msgspec.structs.replace(signed, **change)
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeper]:
+    """One for those tests that do not kill it."""
+    shared = ZooKeeper(tmp_path_factory.mktemp("zookeeper"))
+    shared.start()
+    try:
+        yield shared
+    finally:
+        shared.kill()
+
+
+@pytest.fixture
+def hosts(server: ZooKeeper) -> str:
+    """A root of its own for each test."""
+    client = KazooClient(server.address)
+    client.start()
+    try:
+        root = client.create("/test-", sequence=True)
+    finally:
+        client.stop()
+        client.close()
+    return f"{server.address}{root}"
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path / "place")
 
 
 @pytest.fixture
-def live(quorum: ZooKeeper, place: Place) -> Iterator[LiveRegistry]:
-    registry = LiveRegistry(quorum.address, place.acceptance, timeout=4.0)
+def live(hosts: str, place: Place) -> Iterator[LiveRegistry]:
+    registry = LiveRegistry(hosts, place.acceptance, timeout=4.0, look_every=0.2)
     yield registry
     registry.close()
 
@@ -80,13 +104,11 @@ def assert_becomes(live: LiveRegistry, plugins: dict[str, int], refused: str = "
     return live.snapshot()
 
 
-def test_what_is_registered_is_taken_up_and_dropped_at_once(
-    quorum: ZooKeeper, place: Place, live: LiveRegistry
-) -> None:
+def test_what_is_registered_is_taken_up_and_dropped_at_once(hosts: str, place: Place, live: LiveRegistry) -> None:
     assert_becomes(live, {})
     told: list[list[str]] = []
     end = live.subscribe(lambda: told.append(sorted(live.current())))
-    with PluginAdmin(quorum.address) as admin:
+    with PluginAdmin(hosts) as admin:
         started = time.perf_counter()
         assert admin.register(place.entry()) == "registered"
         snapshot = assert_becomes(live, {"letters": 1})
@@ -112,8 +134,8 @@ def test_what_is_registered_is_taken_up_and_dropped_at_once(
     assert told[-1] == ["digits", "letters"]
 
 
-def test_a_burst_of_changes_ends_in_the_last_state(quorum: ZooKeeper, place: Place, live: LiveRegistry) -> None:
-    with PluginAdmin(quorum.address) as admin:
+def test_a_burst_of_changes_ends_in_the_last_state(hosts: str, place: Place, live: LiveRegistry) -> None:
+    with PluginAdmin(hosts) as admin:
         for version in range(1, 16):
             admin.register(place.entry("digits", version))
             admin.register(place.entry("letters", version))
@@ -122,39 +144,43 @@ def test_a_burst_of_changes_ends_in_the_last_state(quorum: ZooKeeper, place: Pla
     assert_becomes(live, {"letters": 15})
 
 
-def test_only_what_is_asked_for_is_looked_at(quorum: ZooKeeper, place: Place) -> None:
-    with PluginAdmin(quorum.address) as admin:
+def test_only_what_is_asked_for_is_looked_at(hosts: str, place: Place) -> None:
+    with PluginAdmin(hosts) as admin:
         admin.register(place.entry())
         admin.register(place.entry("digits"))
-    live = LiveRegistry(quorum.address, place.acceptance, ("digits", "missing"))
+    live = LiveRegistry(hosts, place.acceptance, ("digits", "missing"))
     try:
         assert assert_becomes(live, {"digits": 1}).refused == {}
     finally:
         live.close()
 
 
-def test_losing_zookeeper_freezes_what_is_taken(quorum: ZooKeeper, place: Place, live: LiveRegistry) -> None:
-    with PluginAdmin(quorum.address) as admin:
-        admin.register(place.entry())
-        before = assert_becomes(live, {"letters": 1})
-    told: list[int] = []
-    live.subscribe(lambda: told.append(1))
-    quorum.kill()
-    wait_until(lambda: not live.snapshot().connected)
-    assert live.current() == before.plugins
-    quorum.start()
-    with PluginAdmin(quorum.address, timeout=20) as admin:
-        admin.register(place.entry("digits"))
-    assert_becomes(live, {"letters": 1, "digits": 1}, seconds=20)
-    wait_until(lambda: told)
-    assert len(told) == 1  # the return itself was no change
+def test_losing_zookeeper_freezes_what_is_taken(quorum: ZooKeeper, place: Place) -> None:
+    live = LiveRegistry(quorum.address, place.acceptance, timeout=4.0)
+    try:
+        with PluginAdmin(quorum.address) as admin:
+            admin.register(place.entry())
+            before = assert_becomes(live, {"letters": 1})
+        told: list[int] = []
+        live.subscribe(lambda: told.append(1))
+        quorum.kill()
+        wait_until(lambda: not live.snapshot().connected)
+        assert live.current() == before.plugins
+        quorum.start()
+        with PluginAdmin(quorum.address, timeout=20) as admin:
+            admin.register(place.entry("digits"))
+        assert_becomes(live, {"letters": 1, "digits": 1}, seconds=20)
+        wait_until(lambda: told)
+        assert len(told) == 1  # the return itself was no change
+    finally:
+        live.close()
 
 
-def test_strangers_cannot_write_what_an_owner_registered(quorum: ZooKeeper, place: Place, live: LiveRegistry) -> None:
-    with PluginAdmin(quorum.address, OWNER) as admin:
+def test_strangers_cannot_write_what_an_owner_registered(hosts: str, place: Place, live: LiveRegistry) -> None:
+    with PluginAdmin(hosts, OWNER) as admin:
         admin.register(place.entry())
     for access in (STRANGER, Access()):
-        with PluginAdmin(quorum.address, access) as admin:
+        with PluginAdmin(hosts, access) as admin:
             for attempt in (
                 lambda: admin.register(place.entry(version=2)),
                 lambda: admin.register(place.entry("digits")),
@@ -166,18 +192,18 @@ def test_strangers_cannot_write_what_an_owner_registered(quorum: ZooKeeper, plac
             entries, unreadable = admin.entries()  # the world may read
             assert (list(entries), unreadable) == (["letters"], {})
     assert_becomes(live, {"letters": 1})
-    with PluginAdmin(quorum.address, OWNER) as admin:
+    with PluginAdmin(hosts, OWNER) as admin:
         assert admin.register(place.entry(version=2)) == "replaced"
         admin.remove("letters")
     assert_becomes(live, {})
 
 
-def test_credentials_close_a_registry_that_stood_open(quorum: ZooKeeper, place: Place) -> None:
-    with PluginAdmin(quorum.address) as admin:
+def test_credentials_close_a_registry_that_stood_open(hosts: str, place: Place) -> None:
+    with PluginAdmin(hosts) as admin:
         admin.register(place.entry())
-    with PluginAdmin(quorum.address, OWNER) as admin:
+    with PluginAdmin(hosts, OWNER) as admin:
         admin.register(place.entry(version=2))
-    client = KazooClient(quorum.address)
+    client = KazooClient(hosts)
     client.start()
     try:
         for attempt in (
@@ -193,12 +219,12 @@ def test_credentials_close_a_registry_that_stood_open(quorum: ZooKeeper, place: 
 
 
 def test_what_is_not_allowed_is_refused_with_the_reason_and_never_fetched(
-    quorum: ZooKeeper, place: Place, live: LiveRegistry, tmp_path: Path
+    hosts: str, place: Place, live: LiveRegistry, tmp_path: Path
 ) -> None:
     stranger, _ = SigningKey.load_or_create(tmp_path / "stranger.key")
     entry = place.entry()
     foreign = msgspec.structs.replace(entry, signature=stranger.sign(entry.signed_bytes), key_id=stranger.key_id)
-    with PluginAdmin(quorum.address) as admin:
+    with PluginAdmin(hosts) as admin:
         admin.register(foreign)
         assert_becomes(live, {}, refused=f"neither the key {stranger.key_id}")
         assert not (tmp_path / "place" / "cache").exists()
@@ -210,14 +236,12 @@ def test_what_is_not_allowed_is_refused_with_the_reason_and_never_fetched(
         assert_becomes(live, {"letters": 1})
 
 
-def test_what_cannot_be_loaded_here_is_refused_with_the_reason(
-    quorum: ZooKeeper, place: Place, live: LiveRegistry
-) -> None:
+def test_what_cannot_be_loaded_here_is_refused_with_the_reason(hosts: str, place: Place, live: LiveRegistry) -> None:
     needy = wheel(metadata="Requires-Dist: no-such-package>=3\n")
     sha256 = place.store.put(needy, WHEEL_NAME)
     plain = place.entry()
     resigned = msgspec.structs.replace(plain, sha256=sha256)
-    with PluginAdmin(quorum.address) as admin:
+    with PluginAdmin(hosts) as admin:
         admin.register(msgspec.structs.replace(resigned, signature=place.key.sign(resigned.signed_bytes)))
         assert_becomes(live, {}, refused="no-such-package>=3 (not installed)")
         admin.remove("letters")
@@ -238,12 +262,12 @@ def test_what_cannot_be_loaded_here_is_refused_with_the_reason(
         assert_becomes(live, {"letters": 1})  # looked for again without an event
 
 
-def test_records_that_are_none_do_no_harm(quorum: ZooKeeper, place: Place, live: LiveRegistry) -> None:
-    client = KazooClient(quorum.address)
+def test_records_that_are_none_do_no_harm(hosts: str, place: Place, live: LiveRegistry) -> None:
+    client = KazooClient(hosts)
     client.start()
     try:
         client.create(f"{BASE_PATH}/garbage", b"\xff\xfe", makepath=True)
-        with PluginAdmin(quorum.address) as admin:
+        with PluginAdmin(hosts) as admin:
             admin.register(place.entry())
             assert_becomes(live, {"letters": 1}, refused="cannot be read")
             entries, unreadable = admin.entries()
@@ -257,8 +281,8 @@ def test_records_that_are_none_do_no_harm(quorum: ZooKeeper, place: Place, live:
         client.close()
 
 
-def test_duplicates_are_errors_with_a_remedy(quorum: ZooKeeper, place: Place) -> None:
-    with PluginAdmin(quorum.address) as admin:
+def test_duplicates_are_errors_with_a_remedy(hosts: str, place: Place) -> None:
+    with PluginAdmin(hosts) as admin:
         second = place.entry(version=2)
         admin.register(second)
         assert admin.register(second) == "unchanged"
@@ -282,13 +306,11 @@ def test_where_no_zookeeper_answers() -> None:
         pass
 
 
-def test_from_a_project_folder_to_the_worker(
-    quorum: ZooKeeper, place: Place, live: LiveRegistry, tmp_path: Path
-) -> None:
+def test_from_a_project_folder_to_the_worker(hosts: str, place: Place, live: LiveRegistry, tmp_path: Path) -> None:
     def hand_in(folder: Path, admin: PluginAdmin, **options: Any) -> Any:
         return register(folder, admin, place.store, place.key, by="me", now=1.0, **options)
 
-    with PluginAdmin(quorum.address) as admin:
+    with PluginAdmin(hosts) as admin:
         good = project(tmp_path / "good", "vowels", version=3, requires=("numpy>=2",))
         [done] = hand_in(good, admin)
         assert done.done == "registered"
