@@ -15,7 +15,15 @@ import grpc
 
 from materials.errors import Overloaded, Permanent, Retryable, SosieError, UsageError
 from materials.records import AssignItem, Assignment, Candidate
-from vector_index.codec import assign_request, assignment_from_wire, candidate_from_wire, item_to_wire
+from vector_index.codec import (
+    assign_request,
+    assignment_from_wire,
+    candidate_from_wire,
+    enrich_request,
+    item_to_wire,
+    lacking_from_wire,
+)
+from vector_index.enrichment import MAX_PAGE, Enrichment, Lacking
 from vector_index.proto import index_pb2 as pb
 from vector_index.proto import index_pb2_grpc
 
@@ -140,6 +148,17 @@ class IndexClient:
     def snapshot(self) -> int:
         """Write a snapshot now; the log's sequence that it holds."""
         return int(self._call(self._stub.Snapshot, pb.SnapshotRequest()).sequence)
+
+    def enrich(self, items: Sequence[Enrichment]) -> tuple[int, int]:
+        """Store further features of stored materials; features added, and materials passed over (gone, or of another
+        revision)."""
+        response = self._call(self._stub.Enrich, enrich_request(items))
+        return int(response.added), int(response.passed_over)
+
+    def lacking(self, has: str, lacks: str, after: int = 0, limit: int = MAX_PAGE) -> list[Lacking]:
+        """Stored materials with a feature `has` and without `lacks`, a page beginning after a row."""
+        request = pb.LackingRequest(has=has, lacks=lacks, after=after, limit=limit)
+        return lacking_from_wire(self._call(self._stub.Lacking, request))
 
     def close(self) -> None:
         """Give the connection back."""

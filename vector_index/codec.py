@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import Any, get_args
 
 from materials.errors import UsageError
-from materials.records import KINDS, OUTCOMES, AssignItem, Assignment, Candidate, Feature, Relation
+from materials.records import KINDS, OUTCOMES, AssignItem, Assignment, Candidate, Feature, Features, Relation
+from vector_index.enrichment import Enrichment, Lacking
 from vector_index.proto import index_pb2 as pb
 
 RELATIONS: tuple[Relation, ...] = get_args(Relation)
@@ -35,10 +36,7 @@ def item_to_wire(item: AssignItem, into: pb.Item | None = None) -> pb.Item:
     message.op = item.op
     if item.created_at is not None:
         message.created_at = item.created_at
-    for key, feature in item.features.items():
-        wire = message.features[key]
-        wire.schema, wire.dtype, wire.data = feature.schema, feature.dtype, feature.data
-        wire.shape.extend(feature.shape)
+    _fill_features(message.features, item.features)
     for part in item.parts:
         item_to_wire(part, message.parts.add())
     return message
@@ -56,16 +54,48 @@ def item_from_wire(message: pb.Item) -> AssignItem:
         policy=message.policy,
         fingerprint=message.fingerprint,
         revision=message.revision,
-        features={
-            key: Feature(schema=f.schema, dtype=f.dtype, shape=tuple(f.shape), data=f.data)
-            for key, f in message.features.items()
-        },
+        features=_features(message.features),
         text=message.text,
         parts=tuple([item_from_wire(part) for part in message.parts]),
         biz=message.biz,
         created_at=message.created_at if message.HasField("created_at") else None,
         op=_one_of(message.op, OPS, "op"),
     )
+
+
+def _fill_features(wire_features: Any, features: Features) -> None:
+    for key, feature in features.items():
+        wire = wire_features[key]
+        wire.schema, wire.dtype, wire.data = feature.schema, feature.dtype, feature.data
+        wire.shape.extend(feature.shape)
+
+
+def _features(wire_features: Any) -> Features:
+    return {
+        key: Feature(schema=f.schema, dtype=f.dtype, shape=tuple(f.shape), data=f.data)
+        for key, f in wire_features.items()
+    }
+
+
+def enrich_request(items: Iterable[Enrichment]) -> pb.EnrichRequest:
+    """One call of `Enrich`."""
+    request = pb.EnrichRequest()
+    for item in items:
+        wire = request.items.add(material_id=item.material_id, revision=item.revision)
+        _fill_features(wire.features, item.features)
+    return request
+
+
+def enrichments(request: pb.EnrichRequest) -> list[Enrichment]:
+    """The records of a call."""
+    return [Enrichment(item.material_id, item.revision, _features(item.features)) for item in request.items]
+
+
+def lacking_from_wire(response: pb.LackingResponse) -> list[Lacking]:
+    """One page."""
+    return [
+        Lacking(one.row, one.material_id, _one_of(one.kind, KINDS, "kind"), one.revision) for one in response.materials
+    ]
 
 
 def candidate_to_wire(candidate: Candidate) -> pb.Candidate:

@@ -17,6 +17,7 @@ from vector_index import snapshot
 from vector_index.clusters import Compared, choose
 from vector_index.comparison import POST_PARTS, Comparer, evidence_of
 from vector_index.decision import RECALL_K, BatchDecision, inherit
+from vector_index.enrichment import MAX_PAGE, Enrichment, Lacking, enrich, lacking
 from vector_index.log import Log
 from vector_index.policies import POLICIES, Policy
 from vector_index.ranking.protocol import Ranker
@@ -120,13 +121,32 @@ class Engine:
                 answers = decision.run(items)
             self._counters.update(counters)
             self._known.update(decision.opened)
-            try:
-                self._publish(decision.removed, list(decision.added.items()))
-            except Exception as error:
-                self._broken = f"the index must be restarted: the spaces fell behind the log ({error})"
-                logger.exception("spaces fell behind the log")
-            self._since_snapshot += len(decision.added) + len(decision.removed)
+            self._learn(decision.removed, list(decision.added.items()))
             return answers
+
+    def enrich(self, items: Sequence[Enrichment]) -> tuple[int, int]:
+        """Store features of further versions beside those that are there, in one transaction.
+
+        Returns:
+            Features added; materials passed over, since they are gone or have another revision.
+
+        Raises:
+            UsageError: an unusable feature; nothing is done.
+            Retryable: the disk refuses, or the index must be restarted.
+        """
+        with self._lock:
+            if self._broken:
+                raise Retryable(self._broken)
+            with self._log.transaction():
+                done = enrich(self._log, self._known, items)
+            self._known.update(done.opened)
+            self._learn([], done.rows)
+            return done.added, done.passed_over
+
+    def lacking(self, has: str, lacks: str, after: int = 0, limit: int = MAX_PAGE) -> list[Lacking]:
+        """See `enrichment.lacking`."""
+        with self._lock:
+            return lacking(self._log, has, lacks, after, limit)
 
     def check(self, items: Sequence[AssignItem]) -> None:
         """Refuse a malformed call before it waits for the writer.
@@ -140,6 +160,15 @@ class Engine:
     def broken(self) -> str:
         """Why this engine must be replaced by a fresh one over the same folder, "" while it is sound."""
         return self._broken
+
+    def _learn(self, removed: Sequence[int], added: Sequence[tuple[int, Features]]) -> None:
+        """What the log has committed is made searchable; where that fails, only a fresh start is right again."""
+        try:
+            self._publish(removed, added)
+        except Exception as error:
+            self._broken = f"the index must be restarted: the spaces fell behind the log ({error})"
+            logger.exception("spaces fell behind the log")
+        self._since_snapshot += len(added) + len(removed)
 
     def _publish(self, removed: Sequence[int], added: Sequence[tuple[int, Features]]) -> None:
         """After the commit: make it searchable. The one step that a crash may skip."""

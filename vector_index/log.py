@@ -238,6 +238,12 @@ class Log:
         self._cache.put(row, evidence)
         return evidence
 
+    def live_evidence(self, after: int) -> Iterator[tuple[int, str, Kind, int, StoredEvidence]]:
+        """(row, material id, kind, revision, evidence) of live rows beyond `after`, in the order of their rows."""
+        query = "SELECT row, material_id, kind, revision, evidence FROM materials WHERE row > ? AND live ORDER BY row"
+        for row, material_id, kind, revision, blob in self._db.execute(query, (after,)):
+            yield row, material_id, kind, revision, self._evidence_decoder.decode(blob)
+
     def changes(self, after: int) -> Iterator[Change]:
         """Rows that changed in a transaction after `after`, oldest row first."""
         query = "SELECT row, live, evidence FROM materials WHERE sequence > ? ORDER BY row"

@@ -13,7 +13,7 @@ import structlog
 
 from materials.errors import Overloaded, Retryable, UsageError
 from materials.records import Assignment
-from vector_index.codec import assign_response, assignment_to_wire, candidate_to_wire, item_from_wire
+from vector_index.codec import assign_response, assignment_to_wire, candidate_to_wire, enrichments, item_from_wire
 from vector_index.engine import Engine
 from vector_index.policies import policy_named
 from vector_index.proto import index_pb2 as pb
@@ -147,6 +147,23 @@ class IndexService(index_pb2_grpc.VectorIndexServicer):
     async def Snapshot(self, request: pb.SnapshotRequest, context: Any) -> pb.SnapshotResponse:  # noqa: ARG002, N802
         """Write a snapshot now."""
         return pb.SnapshotResponse(sequence=await self._read(self._engine.snapshot))
+
+    @typed_errors
+    async def Enrich(self, request: pb.EnrichRequest, context: Any) -> pb.EnrichResponse:  # noqa: ARG002, N802
+        """Store further features; answered when it is durable."""
+        added, passed_over = await self._read(self._engine.enrich, enrichments(request))
+        return pb.EnrichResponse(added=added, passed_over=passed_over)
+
+    @typed_errors
+    async def Lacking(self, request: pb.LackingRequest, context: Any) -> pb.LackingResponse:  # noqa: ARG002, N802
+        """One page."""
+        found = await self._read(self._engine.lacking, request.has, request.lacks, request.after, request.limit)
+        return pb.LackingResponse(
+            materials=[
+                pb.Stored(row=one.row, material_id=one.material_id, kind=one.kind, revision=one.revision)
+                for one in found
+            ]
+        )
 
     def close(self) -> None:
         """End the readers."""

@@ -211,3 +211,64 @@ class SnapshotResponse(_message.Message):
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     def __init__(self, sequence: _Optional[int] = ...) -> None: ...
+
+class Enrichment(_message.Message):
+    __slots__ = ("material_id", "revision", "features")
+    class FeaturesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Feature
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Feature, _Mapping]] = ...) -> None: ...
+    MATERIAL_ID_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    material_id: str
+    revision: int
+    features: _containers.MessageMap[str, Feature]
+    def __init__(self, material_id: _Optional[str] = ..., revision: _Optional[int] = ..., features: _Optional[_Mapping[str, Feature]] = ...) -> None: ...
+
+class EnrichRequest(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[Enrichment]
+    def __init__(self, items: _Optional[_Iterable[_Union[Enrichment, _Mapping]]] = ...) -> None: ...
+
+class EnrichResponse(_message.Message):
+    __slots__ = ("added", "passed_over")
+    ADDED_FIELD_NUMBER: _ClassVar[int]
+    PASSED_OVER_FIELD_NUMBER: _ClassVar[int]
+    added: int
+    passed_over: int
+    def __init__(self, added: _Optional[int] = ..., passed_over: _Optional[int] = ...) -> None: ...
+
+class LackingRequest(_message.Message):
+    __slots__ = ("has", "lacks", "after", "limit")
+    HAS_FIELD_NUMBER: _ClassVar[int]
+    LACKS_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    has: str
+    lacks: str
+    after: int
+    limit: int
+    def __init__(self, has: _Optional[str] = ..., lacks: _Optional[str] = ..., after: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class Stored(_message.Message):
+    __slots__ = ("row", "material_id", "kind", "revision")
+    ROW_FIELD_NUMBER: _ClassVar[int]
+    MATERIAL_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    row: int
+    material_id: str
+    kind: str
+    revision: int
+    def __init__(self, row: _Optional[int] = ..., material_id: _Optional[str] = ..., kind: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class LackingResponse(_message.Message):
+    __slots__ = ("materials",)
+    MATERIALS_FIELD_NUMBER: _ClassVar[int]
+    materials: _containers.RepeatedCompositeFieldContainer[Stored]
+    def __init__(self, materials: _Optional[_Iterable[_Union[Stored, _Mapping]]] = ...) -> None: ...

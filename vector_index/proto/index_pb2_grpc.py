@@ -69,6 +69,16 @@ class VectorIndexStub(object):
                 request_serializer=vector__index_dot_proto_dot_index__pb2.SnapshotRequest.SerializeToString,
                 response_deserializer=vector__index_dot_proto_dot_index__pb2.SnapshotResponse.FromString,
                 _registered_method=True)
+        self.Enrich = channel.unary_unary(
+                '/sosie.index.v1.VectorIndex/Enrich',
+                request_serializer=vector__index_dot_proto_dot_index__pb2.EnrichRequest.SerializeToString,
+                response_deserializer=vector__index_dot_proto_dot_index__pb2.EnrichResponse.FromString,
+                _registered_method=True)
+        self.Lacking = channel.unary_unary(
+                '/sosie.index.v1.VectorIndex/Lacking',
+                request_serializer=vector__index_dot_proto_dot_index__pb2.LackingRequest.SerializeToString,
+                response_deserializer=vector__index_dot_proto_dot_index__pb2.LackingResponse.FromString,
+                _registered_method=True)
 
 
 class VectorIndexServicer(object):
@@ -120,6 +130,20 @@ class VectorIndexServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Enrich(self, request, context):
+        """Features of another version for stored materials; decides nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Lacking(self, request, context):
+        """Stored materials that have one feature and lack another, a page at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VectorIndexServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -157,6 +181,16 @@ def add_VectorIndexServicer_to_server(servicer, server):
                     servicer.Snapshot,
                     request_deserializer=vector__index_dot_proto_dot_index__pb2.SnapshotRequest.FromString,
                     response_serializer=vector__index_dot_proto_dot_index__pb2.SnapshotResponse.SerializeToString,
+            ),
+            'Enrich': grpc.unary_unary_rpc_method_handler(
+                    servicer.Enrich,
+                    request_deserializer=vector__index_dot_proto_dot_index__pb2.EnrichRequest.FromString,
+                    response_serializer=vector__index_dot_proto_dot_index__pb2.EnrichResponse.SerializeToString,
+            ),
+            'Lacking': grpc.unary_unary_rpc_method_handler(
+                    servicer.Lacking,
+                    request_deserializer=vector__index_dot_proto_dot_index__pb2.LackingRequest.FromString,
+                    response_serializer=vector__index_dot_proto_dot_index__pb2.LackingResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -348,6 +382,60 @@ class VectorIndex(object):
             '/sosie.index.v1.VectorIndex/Snapshot',
             vector__index_dot_proto_dot_index__pb2.SnapshotRequest.SerializeToString,
             vector__index_dot_proto_dot_index__pb2.SnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Enrich(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sosie.index.v1.VectorIndex/Enrich',
+            vector__index_dot_proto_dot_index__pb2.EnrichRequest.SerializeToString,
+            vector__index_dot_proto_dot_index__pb2.EnrichResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Lacking(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sosie.index.v1.VectorIndex/Lacking',
+            vector__index_dot_proto_dot_index__pb2.LackingRequest.SerializeToString,
+            vector__index_dot_proto_dot_index__pb2.LackingResponse.FromString,
             options,
             channel_credentials,
             insecure,
