@@ -19,6 +19,8 @@ _MAX_DIMENSIONS = 32
 _MAX_NAME = 128
 _MAX_TEXT = 2000
 _MAX_BATCH = 65536
+_MAX_NEEDS = 64
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 def check_refs(refs: Sequence[ArrayRef], limits: HostLimits) -> None:
@@ -84,3 +86,19 @@ def check_manifest(manifest: Manifest) -> None:
         numpy_dtype(dtype)
         if len(name) > _MAX_NAME or len(shape) > _MAX_DIMENSIONS or min(shape, default=1) < -1:
             raise ValueError(f"declares the input {name[:60]!r} in an impossible shape")
+
+
+def check_needs(needs: Sequence[str]) -> None:
+    """Names of plug-ins, and not too many.
+
+    Raises:
+        ValueError: with what is wrong.
+    """
+    wrong = [name for name in needs if not _NAME.fullmatch(name) or len(name) > _MAX_NAME]
+    if wrong or len(needs) > _MAX_NEEDS:
+        raise ValueError(f"needs {len(needs)} plug-ins, of which {len(wrong)} have no possible name")
+
+
+def checked_rejection(code: str, sentence: str) -> tuple[str, str]:
+    """A refusal as outcome records can carry it: a code that is one, and one line of bounded length."""
+    return code if _CODE.fullmatch(code) else "rejected_by_plugin", " ".join(sentence.split())[:_MAX_TEXT]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from materials.errors import Overloaded, Rejected
 from materials.records import Feature
-from model_plugins.hosting.checks import check_feature, check_manifest
+from model_plugins.hosting.checks import check_feature, check_manifest, check_needs, checked_rejection
 from model_plugins.hosting.circuit import Circuit
 from model_plugins.hosting.errors import PluginFailed
 from model_plugins.hosting.limits import HostLimits, PluginSource
@@ -25,6 +25,8 @@ from model_plugins.protocol import Manifest, Media, Tensors
 
 log = structlog.get_logger(__name__)
 
+_TOLD = 1200
+"""Characters of a plug-in's words that go into an error."""
 Pack = Callable[[int], tuple[Ask, Named]]
 
 
@@ -219,10 +221,10 @@ class HostedPlugin:
         if reply.status == "failed":
             self._fail(PluginFailed("plugin_raised", self.name, f"raised {_told(reply)} in {ask.step}"))
         if reply.status == "unusable":
-            self._fail(PluginFailed("plugin_garbled", self.name, reply.message))
+            self._fail(PluginFailed("plugin_garbled", self.name, reply.message[:_TOLD]))
         self._circuit.succeeded()
         if reply.status == "rejected":
-            raise Rejected(reply.code, reply.message)
+            raise Rejected(*checked_rejection(reply.code, reply.message))
         return reply, arrays
 
     def _admit(self, entering: bool = False) -> None:
@@ -313,6 +315,7 @@ class HostedPlugin:
             raise Lost("plugin_unloadable", f"cannot be loaded from {self.source.target}: {_told(reply)}")
         try:
             check_manifest(reply.manifest)
+            check_needs(reply.needs)
         except Exception as error:
             raise Lost("plugin_unloadable", str(error)) from error
         if self._welcome is not None and reply != self._welcome:
@@ -346,4 +349,4 @@ class HostedPlugin:
 
 def _told(reply: Reply) -> str:
     where = f" ({reply.where})" if reply.where else ""
-    return f"{reply.code}: {reply.message}{where}"
+    return f"{reply.code}: {reply.message}{where}"[:_TOLD]

@@ -188,6 +188,9 @@ class LiveRegistry:
                 plugins[name] = self._judged(name, record)
             except Refused as error:
                 refused[name] = error.reason
+            except Exception as error:  # a fault of ours with one record must not hold up the others
+                log.exception("plugin_not_judged", plugin=name)
+                refused[name] = f"it could not be judged: {error!r}"
         before = self._snapshot
         with self._changed:
             self._snapshot = Snapshot(plugins, refused, known=True)

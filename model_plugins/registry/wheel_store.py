@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from materials.errors import UsageError
 from model_plugins.registry.wheels import sha256_of
 
 _FOLDER = "wheels"
@@ -39,7 +40,11 @@ class WheelStore(Protocol):
         ...
 
     def put(self, data: bytes, name: str) -> str:
-        """Store a wheel durably; returns its sha256. Harmless when it is there."""
+        """Store a wheel durably; returns its sha256. Harmless when it is there.
+
+        Raises:
+            UsageError: something else is there in its place.
+        """
         ...
 
     def get(self, sha256: str) -> bytes:
@@ -73,7 +78,9 @@ class LibraryWheels:
     def put(self, data: bytes, name: str) -> str:
         """See `WheelStore`."""
         sha256 = sha256_of(data)
-        self._objects.put_if_absent(f"{_FOLDER}/{sha256}/{name}", data)
+        key = f"{_FOLDER}/{sha256}/{name}"
+        if not self._objects.put_if_absent(key, data) and sha256_of(self._objects.get(key)) != sha256:
+            raise UsageError(f"{self._objects.location}/{key} was damaged or changed", "delete it, and register again")
         return sha256
 
     def get(self, sha256: str) -> bytes:

@@ -11,6 +11,7 @@ import platform
 import stat
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -143,11 +144,7 @@ def contents(data: bytes) -> Iterator[tuple[str, bytes]]:
     with _opened(data, "the wheel") as archive:
         left = MAX_UNPACKED
         for member in _checked(archive):
-            with archive.open(member) as file:
-                try:
-                    content = file.read(left + 1)
-                except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
-                    raise WheelRefused(f"{member.filename!r} is damaged: {error}", "build it again") from error
+            content = _read(archive, member, left + 1)
             left -= len(content)
             if left < 0:
                 raise WheelRefused(
@@ -197,8 +194,15 @@ def _text(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name: s
         return default
     if member is None or member.file_size > _MAX_METADATA:
         raise WheelRefused(f"the wheel's {name} is missing, or too long", "build it again")
-    with archive.open(member) as file:
-        return file.read(_MAX_METADATA).decode(errors="replace")
+    return _read(archive, member, _MAX_METADATA).decode(errors="replace")
+
+
+def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> bytes:
+    try:
+        with archive.open(member) as file:
+            return file.read(size)
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:  # RuntimeError: encrypted
+        raise WheelRefused(f"{member.filename!r} in the wheel is damaged: {error}", "build it again") from error
 
 
 class _Points(configparser.ConfigParser):

@@ -76,7 +76,7 @@ class Probe:
         if media.text == "many":
             return {f"array-{number}": np.zeros(1) for number in range(100)}
         if media.text == "huge":
-            return {"codes": np.zeros((300, 1024, 1024), np.uint8)}
+            return {"codes": np.zeros((20, 1024, 1024), np.uint8)}
         if media.text == "environment":
             return {"names": np.array(sorted(os.environ), "S60")}
         if media.text == "pid":

@@ -24,13 +24,20 @@ from model_plugins.hosting.limits import HostLimits, PluginSource
 from model_plugins.protocol import ImageMedia, TextMedia, VideoMedia
 
 pytestmark = pytest.mark.fault
-QUICK = HostLimits(prepare_timeout_s=0.4, interpret_timeout_s=0.3, memory_bytes=1024**3, restart_backoff_s=0.01)
+QUICK = HostLimits(prepare_timeout_s=0.8, interpret_timeout_s=0.7, restart_backoff_s=0.01)
 
-PATIENT = HostLimits(prepare_timeout_s=10, memory_bytes=512 * 1024**2)
+PATIENT = HostLimits(
+    prepare_timeout_s=10,
+    interpret_timeout_s=10,
+    memory_bytes=512 * 1024**2,
+    max_result_bytes=8 * 1024**2,
+    restart_backoff_s=0.01,
+)
+"""For what fails by itself: a busy machine shall not look like a plug-in that hangs."""
 
 
 @contextlib.asynccontextmanager
-async def hosted(name: str = "Probe", limits: HostLimits = QUICK) -> AsyncIterator[HostedPlugin]:
+async def hosted(name: str = "Probe", limits: HostLimits = PATIENT) -> AsyncIterator[HostedPlugin]:
     plugin = HostedPlugin(PluginSource(target=f"hosted_probes:{name}"), limits, name=name.lower())
     try:
         yield plugin
@@ -124,13 +131,13 @@ def test_stills_clips_files_and_fused_features_travel_whole() -> None:
 
 def test_a_plugin_that_loops_in_prepare_is_killed_and_started_again() -> None:
     async def scene() -> None:
-        async with hosted() as probe:
+        async with hosted(limits=QUICK) as probe:
             before = await pid_of(probe)
             started = time.perf_counter()
             error = await failure(probe, "loop")
-            assert time.perf_counter() - started < 5
+            assert time.perf_counter() - started < 8
             assert error.code == "plugin_hung"
-            assert "0.4 s in prepare" in error.sentence
+            assert "0.8 s in prepare" in error.sentence
             await assert_works(probe)
             assert await pid_of(probe) != before
             assert not psutil.pid_exists(before)
@@ -140,13 +147,13 @@ def test_a_plugin_that_loops_in_prepare_is_killed_and_started_again() -> None:
 
 def test_a_plugin_that_loops_in_interpret_is_killed_and_started_again() -> None:
     async def scene() -> None:
-        async with hosted() as probe:
+        async with hosted(limits=QUICK) as probe:
             await probe.ready()
             text = np.frombuffer(b"loop", np.uint8)
             with pytest.raises(PluginFailed) as caught:
                 await probe.interpret({"sum": np.zeros(1), "text": text})
             assert caught.value.code == "plugin_hung"
-            assert "0.3 s in interpret" in caught.value.sentence
+            assert "0.7 s in interpret" in caught.value.sentence
             await assert_works(probe)
 
     asyncio.run(scene())
@@ -179,7 +186,7 @@ def test_a_plugin_that_raises_tells_what_and_where() -> None:
 )
 def test_a_plugin_that_dies_is_started_again_and_its_neighbour_goes_on(text: str, told: str) -> None:
     async def scene() -> None:
-        async with hosted(limits=PATIENT) as bad, hosted(limits=PATIENT) as good:
+        async with hosted() as bad, hosted() as good:
             await good.ready()
             await bad.ready()
 
@@ -205,7 +212,7 @@ def test_a_plugin_that_dies_is_started_again_and_its_neighbour_goes_on(text: str
         ("list", "answered prepare with a list"),
         ("objects", "dtype object"),
         ("many", "answered 100 arrays"),
-        ("huge", "more than 256 MiB"),
+        ("huge", "more than 8 MiB"),
     ],
 )
 def test_a_plugin_that_answers_garbage(text: str, told: str) -> None:
@@ -240,7 +247,7 @@ def test_a_plugin_whose_feature_is_none(text: str, told: str) -> None:
 
 def test_a_plugin_that_starts_processes_takes_them_along() -> None:
     async def scene() -> None:
-        async with hosted() as probe:
+        async with hosted(limits=QUICK) as probe:
             await probe.ready()
             await probe.prepare(TextMedia("fork"))
             pid = await pid_of(probe)
@@ -282,7 +289,7 @@ def test_after_five_failures_in_a_row_calls_fail_at_once_until_a_probe_succeeds(
     async def scene() -> None:
         now = [100.0]
         source = PluginSource(target="hosted_probes:Probe")
-        probe = HostedPlugin(source, QUICK, clock=lambda: now[0])
+        probe = HostedPlugin(source, PATIENT, clock=lambda: now[0])
         try:
             await assert_works(probe)
             for _ in range(5):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from materials.records import Feature
 from model_plugins.hosting import wire
-from model_plugins.hosting.checks import check_feature, check_manifest, check_refs
+from model_plugins.hosting.checks import check_feature, check_manifest, check_needs, check_refs, checked_rejection
 from model_plugins.hosting.circuit import Circuit
 from model_plugins.hosting.limits import HostLimits
 from model_plugins.hosting.output_log import LineBudget
@@ -115,6 +115,17 @@ def test_a_feature_is_one_array_of_numbers_of_the_declared_schema() -> None:
     ):
         with pytest.raises(ValueError, match=r"feature|array"):
             check_feature(wrong, MANIFEST)
+
+
+def test_what_a_plugin_needs_and_how_it_refuses_is_bounded() -> None:
+    check_needs(("image-tags", "text-words"))
+    for wrong in (("../x",), ("a" * 200,), ("a",) * 65):
+        with pytest.raises(ValueError, match="no possible name"):
+            check_needs(wrong)
+    assert checked_rejection("too_rude", "it is\ntoo rude") == ("too_rude", "it is too rude")
+    code, sentence = checked_rejection("x\ninjected: line", "y" * 50_000)
+    assert code == "rejected_by_plugin"
+    assert len(sentence) == 2000
 
 
 MODEL = ModelRef("letters", {"codes": ("INT32", (4,))}, ("sum",))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from plugin_projects import WHEEL_NAME, project, wheel
 
+from materials.errors import UsageError
 from model_plugins.library.store import FolderStore
 from model_plugins.registry import wheels
 from model_plugins.registry.wheel_build import wheel_of
@@ -158,6 +159,8 @@ def test_a_store_returns_only_what_has_the_hash(store: LibraryWheels, tmp_path: 
     kept.write_bytes(b"evil")
     with pytest.raises(WheelMissing, match="other bytes"):
         store.get(sha256)
+    with pytest.raises(UsageError, match="damaged or changed"):
+        store.put(data, WHEEL_NAME)
     with pytest.raises(WheelMissing, match="no wheel"):
         store.get("ab" * 32)
 
