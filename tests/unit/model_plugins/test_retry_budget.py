@@ -38,7 +38,7 @@ def test_the_same_as_a_plain_account(events: list[str | int]) -> None:
             clock.now += int(event) / 8
             account = min(Fraction(16), account + Fraction(int(event), 4))
             assert budget.tokens == account
-        assert 0 <= account
+        assert account >= 0
 
 
 @given(calls=st.integers(100, 2000), each=st.integers(1, 5))
