@@ -14,14 +14,14 @@ import numpy as np
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
 from rapidocr import RapidOCR  # type: ignore[import-not-found]
 
-# Detection sees the longer side at 960 pixels at most: the default enlarges the shorter one to 736, at up to four
-# times the cost, and reads no more of what people post.
+# Pictures come in the size that they are to be read at. By default the shorter side would be enlarged to 736, at up to
+# four times the cost, and fewer words would be found (benchmarks/understanding.py).
 PARAMETERS = {
     "Global.log_level": "error",
     "EngineConfig.onnxruntime.intra_op_num_threads": 1,
     "EngineConfig.onnxruntime.inter_op_num_threads": 1,
     "Det.limit_type": "max",
-    "Det.limit_side_len": 960,
+    "Det.limit_side_len": 1280,
 }
 
 

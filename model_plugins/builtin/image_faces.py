@@ -108,7 +108,7 @@ class ImageFaces:
     def examples(self) -> list[Example]:
         """Pictures of several forms (none has a face)."""
         return [
-            Example("a picture larger than the model's input", ImageMedia(gradient_scene(800, 1000, 1), 1000, 800)),
+            Example("a picture larger than the model's input", ImageMedia(gradient_scene(300, 700, 1), 700, 300)),
             Example("a tall picture", ImageMedia(gradient_scene(600, 200, 2), 200, 600)),
             Example("a small picture", ImageMedia(gradient_scene(60, 90, 3), 90, 60)),
         ]

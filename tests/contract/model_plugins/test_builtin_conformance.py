@@ -28,7 +28,9 @@ class TestVideoEmbedding(PluginConformance):
     outputs: ClassVar = {"embedding": ("FP32", (256,))}
 
 
-WITHOUT_MODEL = [name for name in DECLARED if name not in ("image-embedding", "video-embedding")]
+SERVED = {"image-tags", "image-faces", "image-ocr", "video-speech", "video-sound-events"}
+"""Tested in test_served_plugins_conform.py."""
+WITHOUT_MODEL = [name for name in DECLARED if name not in {"image-embedding", "video-embedding", *SERVED}]
 PROMISES = [name for name in dir(PluginConformance) if name.startswith("test_")]
 
 
