@@ -50,7 +50,8 @@ class OperatorEdges:
         pixels = [name for name, manifest in _manifests(ours).items() if manifest.media in kinds and _decoded(manifest)]
         limits = MediaLimits(**spec.limits.model_dump())
         access = MediaAccess(roots=spec.media.roots, hosts=spec.media.hosts)
-        self._media = MediaPool(pixels, access, limits, size=spec.threads.decoders)
+        store = state / "media" if spec.media.keep else None
+        self._media = MediaPool(pixels, access, limits, size=spec.threads.decoders, store=store)
         self._watches = watches = WorkerWatches(addresses.zookeeper, state, spec.registered)
         self._runtime = runtime = PluginRuntime(
             {},

@@ -44,10 +44,12 @@ class FilesSink(_Frozen):
 
 
 class Media(_Frozen):
-    """Where media may come from, beside the input file's own folder."""
+    """Where media may come from, beside the input file's own folder. `keep`: whether small copies go to `STATE/media`,
+    from which a new embedding version can fill its space."""
 
     roots: tuple[Path, ...] = ()
     hosts: tuple[str, ...] = ()
+    keep: bool = True
 
 
 class Limits(_Frozen):

@@ -24,6 +24,7 @@ from model_plugins.registry import load
 from pipeline.media.decoder import Decoder
 from pipeline.media.limits import MediaAccess
 from pipeline.media.medium import medium_arrays
+from pipeline.media.store import MediaStore
 from pipeline.media.wire import MAX_MESSAGE, MEDIUM, Reply, Request, Setup, SharedMemory
 
 _log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def main(arguments: list[str]) -> None:
         connection.send(_replies.encode(Reply("failed", message=str(error) or type(error).__name__)))
         return
     access = MediaAccess(tuple(Path(root) for root in setup.roots), setup.hosts)
-    decoder = Decoder(plugins, access, setup.limits)
+    decoder = Decoder(plugins, access, setup.limits, MediaStore(Path(setup.store)) if setup.store else None)
     resource.setrlimit(resource.RLIMIT_AS, (setup.limits.memory_bytes, setup.limits.memory_bytes))
     gc.collect()
     gc.freeze()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import av
 from numpy.typing import NDArray
 
 from materials.errors import Permanent
@@ -18,13 +20,26 @@ from pipeline.media.limits import MediaAccess, MediaLimits
 from pipeline.media.medium import Prepared
 from pipeline.media.resolve import LocalFile, read_local, resolve
 from pipeline.media.shown import shown
+from pipeline.media.store import MediaStore
 from pipeline.media.video import decode_video
+
+_log = logging.getLogger(__name__)
 
 
 class Decoder:
-    """Reads, decodes once, and runs every plug-in that takes that kind of medium."""
+    """Reads, decodes once, and runs every plug-in that takes that kind of medium.
 
-    def __init__(self, plugins: Mapping[str, Plugin], access: MediaAccess, limits: MediaLimits) -> None:
+    Args:
+        plugins: by name.
+        access: where media may come from.
+        limits: what one may cost.
+        store: keeps what was decoded.
+    """
+
+    def __init__(
+        self, plugins: Mapping[str, Plugin], access: MediaAccess, limits: MediaLimits, store: MediaStore | None = None
+    ) -> None:
+        self._store = store
         self._access = access
         self._limits = limits
         self._plugins = {
@@ -77,6 +92,7 @@ class Decoder:
                 if arrays is not None:
                     tensors[name] = arrays
         if media is not None:
+            self._keep(digest, data, media)
             width, height = media.width, media.height
         return Prepared(
             sha256=digest,
@@ -88,6 +104,14 @@ class Decoder:
             media=media if wants.media else None,
             encoded=data if wants.encoded else None,
         )
+
+    def _keep(self, digest: bytes, data: bytes, media: ImageMedia | VideoMedia) -> None:
+        if self._store is None:
+            return
+        try:
+            self._store.keep(digest, data, media)
+        except (OSError, av.error.FFmpegError) as error:  # a picture less to look at is no reason to lose a record
+            _log.warning("a medium is not kept: %s", error)
 
     def _file(self, uri: str, base: Path, fetched: str) -> LocalFile:
         if fetched:

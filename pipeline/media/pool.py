@@ -46,6 +46,7 @@ class MediaPool:
         access: where media may come from, beside each record's own folder.
         limits: what a medium may cost.
         size: children; each takes about 150 MB.
+        store: folder of a `MediaStore`, for what was decoded; None keeps nothing.
         is_allowed_address: which addresses may be fetched from.
         lookup: the resolver of host names.
     """
@@ -57,13 +58,15 @@ class MediaPool:
         limits: MediaLimits,
         size: int = 1,
         *,
+        store: Path | None = None,
         is_allowed_address: AddressTest = is_public,
         lookup: Lookup = system_lookup,
     ) -> None:
         if size < 1:
             raise ValueError(f"a pool has at least one child, not {size}")
         roots = tuple(str(root.absolute()) for root in access.roots)
-        self._setup = Setup(tuple(plugins), roots, access.hosts, limits)
+        kept = "" if store is None else str(store.absolute())
+        self._setup = Setup(tuple(plugins), roots, access.hosts, limits, kept)
         self._folder = Path(tempfile.mkdtemp(prefix="sosie-media-"))
         self._fetch = partial(
             fetch,

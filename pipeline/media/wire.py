@@ -24,12 +24,14 @@ MEDIUM = ""
 
 
 class Setup(msgspec.Struct, frozen=True):
-    """The first message: what the child shall load, and where media may come from."""
+    """The first message: what the child shall load, and where media may come from. `store`: where they are kept; ""
+    for nowhere."""
 
     plugins: tuple[str, ...]
     roots: tuple[str, ...]
     hosts: tuple[str, ...]
     limits: MediaLimits
+    store: str = ""
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True):
