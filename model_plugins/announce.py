@@ -144,7 +144,7 @@ def announce(
         if not stood and (refused := announcer.refused) is not None:
             raise AccessRefused(refused.message)
         stop.wait(options.interval if view.models else min(_HURRY, options.interval))
-    if stood and shown is not None and shown.models:
+    if shown is not None and shown.models and announcer.announced():
         _drain(probe, announcer, roster.instances(shown, "draining"), options, hurry)
 
 

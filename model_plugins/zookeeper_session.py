@@ -98,11 +98,11 @@ class ZooKeeperSession:
         self._wake.set()
 
     def wait(self, result: Any) -> Any:
-        """The value of a kazoo asynchronous result; never longer than the session timeout.
+        """The value of a kazoo asynchronous result; never longer than half the session timeout.
 
         kazoo's blocking calls have no time limit, and a call made while the server is away waits for its return.
         """
-        return result.get(timeout=self._timeout)
+        return result.get(timeout=max(2.0, self._timeout / 2))
 
     def close(self, last: Callable[[KazooClient], None] | None = None) -> None:
         """End the worker, run `last` if the session stands, and close the session. Harmless twice."""
