@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -28,15 +27,15 @@ from model_plugins.library.source import read_source
 from model_plugins.library.store import open_store
 from model_plugins.library.verification import verify
 from model_plugins.zookeeper_access import Access, from_environment
+from pipeline.library_location import library_location
 
-LOCATION: Final = "SOSIE_LIBRARY"
 _SETTLE: Final = 2.0
 Say = Callable[[str], None]
 
 
 def library_of(state: Path) -> Library:
     """`SOSIE_LIBRARY` (a folder or `s3://bucket/prefix`), else `STATE/library`."""
-    return Library(open_store(os.environ.get(LOCATION) or state / "library"))
+    return Library(open_store(library_location(state)))
 
 
 def parse_reference(text: str) -> tuple[str, int]:
