@@ -110,6 +110,10 @@ class Guard:
         if model is not None:
             self._watchful_until = max(self._watchful_until, self._clock() + self._settings.slow_start_s)
             model.probed(endpoint.address, ready)
+            if ready:  # what its latency was before it failed says nothing of what it is now
+                known = self._lists[endpoint.model]
+                self._strategy.keep(endpoint.model, [each for each in known if each.address != endpoint.address])
+                self._strategy.keep(endpoint.model, known)
 
     def ejected(self, model: str) -> frozenset[str]:
         """Addresses that get no calls now."""

@@ -22,6 +22,7 @@ DECAY_S = 10.0
 CHOICES = 16
 _UNSEEN_BUSY = 1e6
 """Cost of an outstanding call of a server that has never answered: try it once, then wait for what it says."""
+_WORST_FAILURE_S = 1.0
 
 
 class _Load:
@@ -74,7 +75,7 @@ class PeakEwma:
         return best
 
     def done(self, endpoint: Endpoint, seconds: float, error: BaseException | None) -> None:
-        """A failure never makes a server look fast: it doubles the estimate, or more when it took longer."""
+        """A failure never makes a server look fast: a quick one doubles the estimate, up to a second."""
         load = self._loads.get((endpoint.model, endpoint.address))
         if load is None:
             return
@@ -83,10 +84,12 @@ class PeakEwma:
         kind = failure_kind(error)
         if kind is None:
             self._observe(load, seconds, now)
+        elif kind in ("timeout", "cancelled"):
+            if seconds > load.latency:
+                self._observe(load, seconds, now)  # it would have taken longer still
         elif is_servers_fault(kind) or kind == "overloaded":
-            self._observe(load, max(seconds, 2 * load.latency), now)
-        elif kind == "cancelled" and seconds > load.latency:
-            self._observe(load, seconds, now)  # it would have taken longer still
+            doubled = min(2 * load.latency, max(load.latency, _WORST_FAILURE_S))
+            self._observe(load, max(seconds, doubled), now)
 
     def keep(self, model: str, endpoints: Sequence[Endpoint]) -> None:
         """Forget the others."""
