@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 import structlog
@@ -12,7 +12,7 @@ from materials.errors import SosieError, UsageError
 from model_plugins import registry
 from model_plugins.hosting.hosted_plugin import HostedPlugin
 from model_plugins.hosting.limits import HostLimits, PluginSource
-from model_plugins.protocol import MediaKind
+from model_plugins.protocol import Manifest, MediaKind
 from model_plugins.registry.acceptance import LivePlugin
 from model_plugins.runtime import PluginRuntime
 from model_plugins.runtime.active import Hosted, InProcess, Use
@@ -44,9 +44,17 @@ class Lineup:
         runtime: gets and loses the plug-ins.
         spec: names the fixed ones, and says which registered ones to take.
         kinds: of media that the operator sees.
+        on_change: told all manifests after each change.
     """
 
-    def __init__(self, runtime: PluginRuntime, spec: JobSpec, kinds: Collection[MediaKind]) -> None:
+    def __init__(
+        self,
+        runtime: PluginRuntime,
+        spec: JobSpec,
+        kinds: Collection[MediaKind],
+        on_change: Callable[[Iterable[Manifest]], None] = lambda _manifests: None,
+    ) -> None:
+        self._on_change = on_change
         self._runtime = runtime
         self._spec = spec
         self._kinds = frozenset(kinds)
@@ -74,6 +82,7 @@ class Lineup:
                 raise UsageError(f"plug-in {name!r} is there twice", "leave one of the two out, or rename it")
             names.add(name)
         self._fixed = frozenset(names)
+        self._tell()
 
     def follow(self, live: LiveSource) -> None:
         """Take up and drop registered plug-ins from now on."""
@@ -154,6 +163,10 @@ class Lineup:
         for name, live in wanted.items():
             if self._taken.get(name) != live:
                 await self._take(live)
+        self._tell()
+
+    def _tell(self) -> None:
+        self._on_change([plugin.manifest for plugin in self._runtime.active.values()])
 
     async def _take(self, live: LivePlugin) -> None:
         registered = self._spec.registered

@@ -11,6 +11,7 @@ from typing import Literal
 from deploy.addresses import Addresses
 from model_plugins import registry
 from model_plugins.balancing import by_name
+from model_plugins.metrics.worker import WorkerMetrics
 from model_plugins.protocol import Manifest, MediaKind
 from model_plugins.runtime import PluginRuntime
 from model_plugins.targets import is_built_in, target_of
@@ -52,21 +53,23 @@ class OperatorEdges:
         access = MediaAccess(roots=spec.media.roots, hosts=spec.media.hosts)
         store = state / "media" if spec.media.keep else None
         self._media = MediaPool(pixels, access, limits, size=spec.threads.decoders, store=store)
+        self._metrics = metrics = WorkerMetrics(addresses.zookeeper, spec.name, branch)
         self._watches = watches = WorkerWatches(addresses.zookeeper, state, spec.registered)
         self._runtime = runtime = PluginRuntime(
             {},
             watches.endpoints,
             in_flight=spec.threads.in_flight,
-            client_for=lambda strategy: ModelClient(watches.endpoints, by_name(strategy)),
+            client_for=lambda strategy: ModelClient(watches.endpoints, by_name(strategy), observer=metrics.observer),
             version_of=watches.model_version,
+            observer=metrics.observer,
         )
-        self._lineup = Lineup(runtime, spec, kinds)
+        self._lineup = Lineup(runtime, spec, kinds, on_change=metrics.know)
         self.understanding = Understanding(
             policy=spec.policy,
             evidence=self._lineup.is_fixed,
             media=self._media,
             runtime=runtime,
-            cache=FeatureCache(addresses.redis, runtime.keys),
+            cache=FeatureCache(addresses.redis, runtime.keys, on_result=self._count_cached),
             index=BatchingAssigner(addresses.index),
             projection=Projection(addresses.redis, spec.policy, run_id, spec.feature_ttl_s),
             retry=spec.retry,
@@ -85,12 +88,19 @@ class OperatorEdges:
         if self._watches.plugins is not None:
             self._lineup.follow(self._watches.plugins)
 
+    def _count_cached(self, hits: set[str], misses: set[str]) -> None:
+        for key in hits:
+            self._metrics.observer.plugin_cached(key, hit=True)
+        for key in misses:
+            self._metrics.observer.plugin_cached(key, hit=False)
+
     def close(self) -> None:
         """End the children and the ZooKeeper sessions."""
         self._lineup.close()
         self._runtime.close_plugins()
         self._media.close()
         self._watches.close()
+        self._metrics.close()
 
 
 def _manifests(names: list[str]) -> dict[str, Manifest]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,9 +40,19 @@ class ModelCalls:
         in_flight: calls at a time, for each queue.
         deadline: seconds for one call, over all its attempts. Waiting for a slot does not count: that is backpressure.
         wait: seconds that a row waits for company while a slot is free.
+        on_batch: told of each batch that leaves: model, version, rows, seconds that its oldest row waited, rows that
+            stay behind.
     """
 
-    def __init__(self, client_for: Callable[[str], Caller], in_flight: int, deadline: float, wait: float) -> None:
+    def __init__(
+        self,
+        client_for: Callable[[str], Caller],
+        in_flight: int,
+        deadline: float,
+        wait: float,
+        on_batch: Callable[[str, str, int, float, int], None],
+    ) -> None:
+        self._on_batch = on_batch
         self._client_for = client_for
         self._in_flight = in_flight
         self._deadline = deadline
@@ -57,7 +68,9 @@ class ModelCalls:
             Retryable: no server could answer in time.
         """
         inputs, rows = check_inputs(plugin, model, tensors)
-        parts = await self._batcher(model, balancer).submit(inputs, rows)
+        parts = await self._batcher(model, balancer).submit(
+            inputs, rows, _shapes(inputs) if _is_ragged(model) else None
+        )
         outputs = parts[0] if len(parts) == 1 else {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
         for name, array in tensors.items():
             if name not in model.inputs:
@@ -79,12 +92,12 @@ class ModelCalls:
             client = self._clients.get(balancer)
             if client is None:
                 client = self._clients[balancer] = self._client_for(balancer)
-            ragged = any(ANY in shape for _, shape in model.inputs.values())  # rows of unequal shape cannot be stacked
             found = self._batchers[key] = MicroBatcher(
                 self._caller(client, model),
-                max_rows=1 if ragged else model.max_batch,
+                max_rows=model.max_batch,
                 wait=self._wait,
                 in_flight=self._in_flight,
+                on_batch=partial(self._on_batch, model.name, model.version),
             )
         return found
 
@@ -103,3 +116,12 @@ class ModelCalls:
             return answers
 
         return call
+
+
+def _is_ragged(model: ModelRef) -> bool:
+    return any(ANY in shape for _, shape in model.inputs.values())
+
+
+def _shapes(inputs: Arrays) -> tuple[tuple[int, ...], ...]:
+    """Of a row: only rows of equal shapes can be stacked."""
+    return tuple(array.shape[1:] for array in inputs.values())

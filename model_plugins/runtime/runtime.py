@@ -19,6 +19,7 @@ from model_plugins.runtime.active import ActivePlugin, InProcess
 from model_plugins.runtime.breaker import Breaker
 from model_plugins.runtime.calls import Caller, ModelCalls
 from model_plugins.runtime.findings import Failure, Findings, failure_of
+from model_plugins.runtime.observing import RunObserver, RunResult, SilentRuns
 from model_plugins.runtime.wants import Wants
 from model_plugins.triton import ModelClient
 
@@ -37,6 +38,7 @@ class PluginRuntime:
         balancer: of all calls; the default strategy when not given.
         client_for: strategy name -> model client, instead of `directory` and `balancer`.
         version_of: model name -> the version that its alias names now, "" where none does.
+        observer: counts; nobody when not given.
         clock: monotonic seconds.
     """
 
@@ -51,10 +53,12 @@ class PluginRuntime:
         balancer: Balancer | None = None,
         client_for: Callable[[str], Caller] | None = None,
         version_of: Callable[[str], str] = lambda _model: "",
+        observer: RunObserver | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._observer = observer or SilentRuns()
         make = client_for or (lambda _strategy: ModelClient(directory, balancer))
-        self._calls = ModelCalls(make, in_flight, deadline, wait)
+        self._calls = ModelCalls(make, in_flight, deadline, wait, self._observer.batch_formed)
         self._version_of = version_of
         self._clock = clock
         self._active: dict[str, ActivePlugin] = {}
@@ -180,6 +184,20 @@ class PluginRuntime:
         return [others[id(step)] for step in todo]
 
     async def _one(self, step: _Step, given: _Given) -> Feature | None:
+        began = self._clock()
+        result: RunResult = "failed"
+        try:
+            feature = await self._guarded(step, given)
+            result = "nothing" if feature is None else "ok"
+            return feature
+        except Rejected:
+            result = "rejected"
+            raise
+        finally:
+            self._observer.plugin_ran(step.key, self._clock() - began, result)
+
+    async def _guarded(self, step: _Step, given: _Given) -> Feature | None:
+        """An optional plug-in behind its breaker."""
         plugin, model = step.plugin, step.model
         if plugin.use.need == "required":
             return await self._feature(plugin, model, given)

@@ -10,7 +10,19 @@ import structlog
 import typer
 
 from materials.errors import SosieError
-from pipeline.cli import cluster, content, demo, jobs, output, plugins, stack
+from pipeline.cli import (
+    cluster,
+    content,
+    demo,
+    features,
+    jobs,
+    metrics,
+    models,
+    output,
+    plugin_kit,
+    plugins,
+    stack,
+)
 
 app = typer.Typer(
     name="sosie",
@@ -20,8 +32,11 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
 )
-for room in (demo, stack, jobs, cluster, content, plugins):
+for room in (demo, stack, jobs, cluster, content, plugins, models, metrics):
     room.register(app)
+features.add_to(content.content)
+plugin_kit.add_to(plugins.plugin)
+models.model.command("announce", epilog=announce.EPILOG)(announce.announce_command)
 
 
 def run() -> None:
