@@ -41,7 +41,7 @@ def up(
     timeout: float = 90,
     on_event: Say | None = None,
     fixed: FixedPorts | None = None,
-    extras: Collection[str] | None = None,
+    extras: Collection[str] = (),
 ) -> Addresses:
     """Bring the stack of a state folder up and wait until it is healthy. Harmless when it is up already.
 
@@ -51,7 +51,7 @@ def up(
         timeout: seconds to healthy, not counting one-off set-up (the model server's environment, the weights).
         on_event: gets a line for each part that becomes healthy or fails, and for each set-up step.
         fixed: ports to use, whatever was used before.
-        extras: heavy models to serve, as `parse_extras` gives them; default: what SOSIE_MODELS names.
+        extras: heavy models to serve, as `parse_extras` gives them, beside those that SOSIE_MODELS names.
 
     Raises:
         UsageError: a given part is unreachable, a fixed port is taken, the folder cannot be written, an extra is
@@ -60,7 +60,7 @@ def up(
     """
     given = GivenAddresses.read(os.environ) if given is None else given
     fixed = fixed or FixedPorts()
-    wanted = parse_extras(os.environ.get("SOSIE_MODELS", "") if extras is None else ",".join(extras))
+    wanted = parse_extras(",".join([os.environ.get("SOSIE_MODELS", ""), *extras]))
     say = on_event or (lambda _line: None)
     state = state.absolute().resolve()
     with _exclusive(state):

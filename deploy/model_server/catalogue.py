@@ -102,6 +102,12 @@ def served(extras: Iterable[str]) -> tuple[ServedModel, ...]:
     return tuple(model for model in ALL if not model.extra or model.extra in wanted)
 
 
+def extras_for(models: Iterable[str]) -> tuple[str, ...]:
+    """The extras that serve these models, by name; names that are not in the catalogue need none."""
+    wanted = set(models)
+    return tuple(sorted({model.extra for model in ALL if model.extra and model.name in wanted}))
+
+
 def parse_extras(text: str) -> tuple[str, ...]:
     """`ocr,speech` -> the extras, sorted, once each; `all` for every one; light models may be named and add nothing.
 

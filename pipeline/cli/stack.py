@@ -12,6 +12,7 @@ from rich.table import Table
 
 from deploy import stack
 from deploy.addresses import FixedPorts, GivenAddresses
+from deploy.model_server.catalogue import EXTRAS, parse_extras
 from deploy.record import PartState, PartStatus
 from pipeline.cli import output
 from pipeline.jobs import state_folder
@@ -52,6 +53,13 @@ def up(
     index_port: Port = 0,
     triton_port: Port = 0,
     timeout: Annotated[float, typer.Option(help="Seconds until every part must be healthy.")] = 90,
+    models: Annotated[
+        str,
+        typer.Option(
+            help=f"Serve heavy models, too: any of {', '.join(EXTRAS)}, or all; installed once. Or $SOSIE_MODELS.",
+            show_default=False,
+        ),
+    ] = "",
     as_json: output.JsonOption = False,
 ) -> None:
     """Start the local stack (ZooKeeper, Redis, model server, index) and keep it running; harmless when it runs.
@@ -59,9 +67,10 @@ def up(
     A part whose address is given is used and not started. Ports are free ones, kept over restarts.
     """
     folder = state_folder(state)
+    extras = parse_extras(models)
     given = GivenAddresses.read(os.environ, zookeeper=zookeeper, redis=redis, index=index, triton=triton)
     fixed = FixedPorts(zookeeper=zookeeper_port, redis=redis_port, index=index_port, triton=triton_port)
-    addresses = stack.up(folder, given, timeout, None if as_json else _say, fixed)
+    addresses = stack.up(folder, given, timeout, None if as_json else _say, fixed, extras)
     if as_json:
         output.print_json(addresses)
     else:

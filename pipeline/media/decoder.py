@@ -47,6 +47,7 @@ class Decoder:
             for kind in ("image", "video")
         }
         self._min_side = max((plugin.manifest.min_side for plugin in self._plugins["image"].values()), default=0)
+        self._hears = any(plugin.manifest.hears for plugin in self._plugins["video"].values())
 
     def prepare(
         self,
@@ -73,7 +74,7 @@ class Decoder:
         plugins = self._plugins[kind]
         media: ImageMedia | VideoMedia | None
         if kind == "video":
-            media = decode_video(data, uri, self._limits)
+            media = decode_video(data, uri, self._limits, hears=self._hears or wants.hears)
         elif wants.media or not plugins or any(not isinstance(p, DecodesOnServer) for p in plugins.values()):
             media = decode_image(data, uri, self._limits, max(self._min_side, wants.min_side))
         else:  # nobody needs pixels
