@@ -11,6 +11,7 @@ import typer
 
 from materials.errors import SosieError
 from pipeline.cli import (
+    announce,
     cluster,
     content,
     demo,
