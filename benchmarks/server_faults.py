@@ -27,6 +27,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import structlog
 
 from benchmarks.small_servers import MODEL, SmallServer
 from model_plugins.balancing import DEFAULT, by_name
@@ -203,6 +204,7 @@ def main() -> int:
     parser.add_argument("--pause", type=float, default=12.0, help="seconds of recovery")
     parser.add_argument("--strategies", nargs="+", default=[DEFAULT, "round-robin"])
     options = parser.parse_args()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     found: dict[str, list[Phase]] = {}
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         servers = [SmallServer(Path(folder) / str(n), delay=DELAY_S, instances=INSTANCES) for n in range(SERVERS)]

@@ -66,7 +66,10 @@ class ServiceInstance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """One server that can run one model now. `address` is `host:port` of its gRPC listener."""
+    """One server that can run one model now. `address` is `host:port` of its gRPC listener; `http_port` 0 means none.
+
+    A server that speaks HTTP alone has an `address` `http://host:port`.
+    """
 
     id: str
     model: str
@@ -78,6 +81,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = ""
     state: State = "ready"
     registered: int = 0
+    http_port: int = 0
 
 
 class Directory(Protocol):
@@ -152,6 +156,7 @@ def endpoint_of(instance: ServiceInstance) -> Endpoint:
         zone=payload.zone,
         state="draining" if instance.enabled is False else payload.state,
         registered=instance.registration_time,
+        http_port=payload.http_port,
     )
 
 

@@ -21,10 +21,10 @@ class Prober:
     Args:
         guard: says who is due, and hears how it went.
         clock: the guard's, which is the loop's.
-        channel: address -> the connection that calls use too.
+        channel: endpoint -> the connection that calls use too.
     """
 
-    def __init__(self, guard: Guard, clock: Clock, channel: Callable[[str], Transport]) -> None:
+    def __init__(self, guard: Guard, clock: Clock, channel: Callable[[Endpoint], Transport]) -> None:
         self._guard = guard
         self._clock = clock
         self._channel = channel
@@ -64,6 +64,6 @@ class Prober:
 
     async def _probe(self, endpoint: Endpoint) -> None:
         version = endpoint.versions[0] if len(endpoint.versions) == 1 else ""
-        ready = await self._channel(endpoint.address).ready(endpoint.model, version, _PROBE_S)
+        ready = await self._channel(endpoint).ready(endpoint.model, version, _PROBE_S)
         self._guard.probed(endpoint, ready)
         self.look()

@@ -19,7 +19,7 @@ from model_plugins.observing import Attempt, CallObserver, Silent
 from model_plugins.patience import Patience
 from model_plugins.probing import Prober
 from model_plugins.protocol import ModelRef
-from model_plugins.transports import Answer, Batch, Transport, transport_to
+from model_plugins.transports import Answer, Batch, Transport, Wire, address_of, transport_to
 
 log = structlog.get_logger(__name__)
 
@@ -53,13 +53,14 @@ class ModelClient:
     """Belongs to one event loop, in which it must be made and closed.
 
     Args:
-        directory: who serves what. An address `host:port` is called over gRPC, `http://host:port` over HTTP.
+        directory: who serves what. An address `http://host:port` is called over HTTP, whatever `wire` says.
         balancer: chooses the endpoint of each attempt; `balancing.by_name()` when not given.
         patience: seconds that a call waits and dials again while no server is known or none of them listens.
         settings: of ejection, slow start and caps.
         observer: is told of each attempt, retry, hedge and ejection.
         hedging: whether a second attempt is started, within the retry budget, when one takes longer than the
             model's p95.
+        wire: `http` calls the HTTP listener of each server that announces one.
         randomness: default: seeded by the system.
     """
 
@@ -72,6 +73,7 @@ class ModelClient:
         settings: Settings | None = None,
         observer: CallObserver | None = None,
         hedging: bool = False,
+        wire: Wire = "grpc",
         randomness: random.Random | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -79,6 +81,7 @@ class ModelClient:
         self._patience = patience
         self._observer = observer or Silent()
         self._hedging = hedging
+        self._wire = wire
         self._random = randomness or random.Random()
         clock = self._loop.time
         strategy = balancer or by_name(clock=clock, randomness=self._random)
@@ -175,7 +178,7 @@ class ModelClient:
                 # an unknown model may be known to the next server; bad tensors are bad everywhere
                 if isinstance(failure, Permanent) and not isinstance(failure, ModelUnknown):
                     raise
-                log.warning("model_call_failed", model=model.name, endpoint=endpoint.address, error=str(failure))
+                log.info("model_call_failed", model=model.name, endpoint=endpoint.address, error=str(failure))
                 failures.append(failure)
         if not failures:
             raise self._nobody(model)
@@ -213,7 +216,7 @@ class ModelClient:
         error: BaseException | None = None
         version = ""
         try:
-            answer = await self._channel(endpoint.address).infer(batch, seconds)
+            answer = await self._channel(endpoint).infer(batch, seconds)
             version = answer.version
             return answer
         except BaseException as raised:
@@ -234,10 +237,10 @@ class ModelClient:
             self._changed.set()
             self._prober.look()
 
-    def _channel(self, address: str) -> Transport:
-        found = self._channels.get(address)
+    def _channel(self, endpoint: Endpoint) -> Transport:
+        found = self._channels.get(endpoint.address)
         if found is None:
-            found = self._channels[address] = transport_to(address)
+            found = self._channels[endpoint.address] = transport_to(address_of(endpoint, self._wire))
         return found
 
     def _endpoints(self, model: ModelRef) -> tuple[Endpoint, ...]:

@@ -10,11 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+import structlog
+
 from model_plugins.balancing.protocol import Clock
 from model_plugins.balancing.settings import Settings
 from model_plugins.call_errors import is_servers_fault
 from model_plugins.instances import Endpoint
 from model_plugins.observing import CallObserver, FailureKind
+
+log = structlog.get_logger(__name__)
 
 
 class Member:
@@ -191,7 +195,9 @@ class Ejector:
         member.probing = False
         member.ejected_until = now + seconds
         self.ejected += 1
-        self._observer.ejected(self._model, member.endpoint.address, seconds, reason)
+        address = member.endpoint.address
+        log.warning("endpoint_ejected", model=self._model, endpoint=address, seconds=seconds, reason=reason)
+        self._observer.ejected(self._model, address, seconds, reason)
 
     def _readmit(self, member: Member, now: float) -> None:
         member.ejected = False
@@ -201,4 +207,5 @@ class Ejector:
         member.failures = 0
         member.answered = member.failed = 0.0
         self.ejected -= 1
+        log.info("endpoint_readmitted", model=self._model, endpoint=member.endpoint.address)
         self._observer.readmitted(self._model, member.endpoint.address)

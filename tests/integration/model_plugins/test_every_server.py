@@ -15,7 +15,7 @@ from materials.errors import Permanent, Retryable
 from model_plugins.call_errors import AttemptTimedOut, ModelUnknown, ServerGone
 from model_plugins.instances import Endpoint, StaticDirectory
 from model_plugins.protocol import ModelRef
-from model_plugins.transports import Batch, HttpTransport, Transport, transport_to
+from model_plugins.transports import Batch, GrpcTransport, HttpTransport, Transport, Wire, transport_to
 from model_plugins.triton import ModelClient
 
 pytestmark = pytest.mark.stack
@@ -151,6 +151,24 @@ def test_binary_tensors_where_the_server_knows_them(servers: Servers) -> None:
         return found
 
     assert asyncio.run(go()) == [True, False]
+
+
+def test_the_announced_http_listener_is_called_when_it_is_wanted(servers: Servers) -> None:
+    server = servers["triton"]
+    endpoint = Endpoint(id="1", model="double", address=server.grpc, http_port=int(server.http.rpartition(":")[2]))
+
+    async def go(wire: Wire) -> type[Transport]:
+        directory = StaticDirectory({})
+        directory._endpoints["double"] = (endpoint,)
+        client = ModelClient(directory, wire=wire)
+        try:
+            rows = {"in": [np.ones((1, 2), np.float32)]}
+            await client.infer(MODEL, 1, rows, asyncio.get_running_loop().time() + 5)
+            return type(client._channels[server.grpc])
+        finally:
+            await client.close()
+
+    assert [asyncio.run(go("http")), asyncio.run(go("grpc"))] == [HttpTransport, GrpcTransport]
 
 
 def test_endpoints_that_announce_other_versions_are_not_picked(servers: Servers) -> None:
