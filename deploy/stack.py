@@ -28,6 +28,7 @@ from deploy.processes import alive, end, marked, wait_until
 from deploy.record import PartRecord, PartStatus, StackRecord, load, log_folder, run_folder, save
 from deploy.supervisor import REQUEST, Request
 from materials.errors import SosieError, UsageError
+from model_plugins.zookeeper_access import ENVIRONMENT as AUTH_FILE
 
 POLL_SECONDS = 0.05
 STOP_SECONDS = 60.0
@@ -231,6 +232,8 @@ def _start_supervisor(state: Path) -> None:
         for name in os.environ
         if name in ("SOSIE_CACHE", "SOSIE_MODEL_ENV", "SOSIE_MODEL_SERVER")
     }
+    if credentials := os.environ.get(AUTH_FILE):
+        passed[AUTH_FILE] = str(Path(credentials).resolve())  # the supervisor works in another folder
     started = subprocess.run(
         [sys.executable, "-P", "-m", "deploy.supervisor", "--state", str(state)],
         env=clean_environment(passed),

@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 _BACKOFF = 0.25
 _REFUSED_BACKOFF = 3.0
 """Seconds between two attempts while ZooKeeper refuses us: only a person can change that."""
+_COMPLAIN_EVERY = 60.0
+"""Seconds between two log lines about that."""
 _GIVE_UP = 1.5
 """Session timeouts without a connection after which the session is taken for expired."""
 
@@ -64,6 +66,7 @@ class ZooKeeperSession:
         self._access = access
         self._on_refused = on_refused
         self._refused: AccessRefused | None = None
+        self._complain_from = 0.0
         self._reconcile = reconcile
         self._on_state = on_state
         self._wake = threading.Event()
@@ -205,6 +208,8 @@ class ZooKeeperSession:
             reason = "authentication failed" if isinstance(error, AuthFailedError) else "an ACL forbids it"
         who = f"user {self._access.user!r}" if self._access.user else "without credentials"
         refused = AccessRefused(f"ZooKeeper at {self._hosts} refuses us ({who}): {reason}")
-        log.error("zookeeper_refuses_us", error=refused.message, remedy=refused.remedy)
+        if self._refused is None or time.monotonic() >= self._complain_from:
+            log.error("zookeeper_refuses_us", error=refused.message, remedy=refused.remedy)
+            self._complain_from = time.monotonic() + _COMPLAIN_EVERY
         self._refused = refused
         self._on_refused(refused)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from kazoo.client import KazooClient
@@ -11,6 +12,7 @@ from deploy.model_server.catalogue import served
 from deploy.parts import triton, zookeeper
 from deploy.parts.part import Launch, Part, Site, Unhealthy
 from model_plugins.instances import decode, endpoint_of, service_path
+from model_plugins.zookeeper_access import ENVIRONMENT as AUTH_FILE
 
 NAME = "announcer"
 
@@ -31,7 +33,10 @@ def launch(site: Site) -> Launch:
     argv += ["--triton-grpc", triton_address(site), "--zookeeper", quorum(site)]
     if not site.given.triton:
         argv += ["--triton-http", site.local(triton.NAME, "http")]
-    return Launch(argv, clean_environment({"PYTHONUNBUFFERED": "1"}), site.state / "run")
+    environment = {"PYTHONUNBUFFERED": "1"}
+    if AUTH_FILE in os.environ:  # the caller's: who announces and who reads must have the same credentials
+        environment[AUTH_FILE] = os.environ[AUTH_FILE]
+    return Launch(argv, clean_environment(environment), site.state / "run")
 
 
 def check(site: Site) -> None:
