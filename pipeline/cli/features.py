@@ -47,13 +47,16 @@ def features(
 
 
 def decoded(feature: Feature) -> dict[str, Any]:
-    """A feature as JSON: schema, dtype, shape, and `value` (of JSON and hashes) or `norm` and `first`."""
+    """A feature as JSON: schema, dtype, shape, and `value` (of JSON, hashes, faces) or `norm` and `first`."""
     about: dict[str, Any] = {"schema": feature.schema, "dtype": feature.dtype, "shape": list(feature.shape)}
     if is_json(feature):
         return {**about, "value": json_feature.unpack(feature)}
     array = feature.array()
     if feature.schema == "pdq" and array.size == 33:
         return {**about, "value": {"hash": array[:32].tobytes().hex(), "quality": int(array[32])}}
+    if feature.schema == "faces" and array.ndim == 2 and array.shape[1] > 4:
+        faces = [[round(float(number), 4) for number in row[:5]] for row in array]
+        return {**about, "value": [{"box": face[:4], "score": face[4]} for face in faces]}
     if array.ndim == 1 and array.dtype.kind == "f":
         norm = float(np.linalg.norm(array.astype(np.float64)))
         return {**about, "norm": round(norm, 4), "first": [round(float(x), 4) for x in array[:_FIRST]]}

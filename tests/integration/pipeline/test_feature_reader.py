@@ -165,6 +165,8 @@ def test_decoded_values() -> None:
     assert command.decoded(LANGUAGE)["value"] == {"language": "zh", "score": 0.9, "candidates": []}
     pdq = Feature.of("pdq", np.arange(33, dtype=np.uint8))
     assert command.decoded(pdq)["value"]["quality"] == 32
+    face = Feature.of("faces", np.array([[0.1, 0.2, 0.3, 0.4, 0.9] + [0.5] * 10], np.float32))
+    assert command.decoded(face)["value"] == [{"box": [0.1, 0.2, 0.3, 0.4], "score": 0.9}]
     json.dumps(command.decoded(Feature.of("keypoints", np.zeros((3, 52), np.uint8))))
     assert command.told({"tags": [{"tag": "cat", "score": 0.912345}, {"tag": "dog", "score": 0.1}]}) == (
         "tags: cat 0.912, dog 0.1"
