@@ -10,8 +10,9 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
+from materials.records import Feature
 from model_plugins.builtin.sample_media import gradient_scene
-from model_plugins.features import logos
+from model_plugins.features import json_feature, logos
 from model_plugins.features.json_plugin import JsonPlugin
 from model_plugins.protocol import Example, ImageMedia, Manifest
 
@@ -57,12 +58,16 @@ class ImageLogos(JsonPlugin):
 
     def examples(self) -> list[Example]:
         """A scene with a logo of the shipped bank on a patch, and a scene without."""
-        scene = gradient_scene(360, 480, seed=5)
+        scene = gradient_scene(240, 320, seed=5)
         raw: Any = cv2.imread(str(SHIPPED_BANK / "docker.png"), cv2.IMREAD_GRAYSCALE)
         marked = scene.copy()
-        marked[60:276, 120:336] = 255
-        marked[72:264, 132:324] = np.asarray(raw, np.uint8)[..., None]
+        marked[16:224, 56:264] = 255
+        marked[24:216, 64:256] = np.asarray(raw, np.uint8)[..., None]
         return [
-            Example("a scene with a logo", ImageMedia(marked, width=480, height=360)),
-            Example("a scene without", ImageMedia(scene, width=480, height=360)),
+            Example("a scene with a logo", ImageMedia(marked, width=320, height=240), _shows_docker),
+            Example("a scene without", ImageMedia(scene, width=320, height=240)),
         ]
+
+
+def _shows_docker(feature: Feature) -> bool:
+    return [row["name"] for row in json_feature.unpack(feature)["logos"]] == ["docker"]
