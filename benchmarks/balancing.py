@@ -196,7 +196,7 @@ def draw(results: Results, path: Path) -> None:
 
     mpl.rcParams["svg.hashsalt"] = "sosie"
     figure, axes = pyplot.subplots(1, len(results), figsize=(9, 3.6), sharey=True)
-    shares = [1 - 10 ** (-step / 20) for step in range(61)]
+    shares = [1 - 10 ** (-step / 20) for step in range(3, 61)]
     for axis, (load, by_name) in zip(axes, results.items(), strict=True):
         for name, runs in by_name.items():
             together = sorted(value for each in runs for value in each)

@@ -63,9 +63,20 @@ def test_time_outs_make_patient() -> None:
     for _ in range(200):
         patience.answered(ONE, 0.2)
     before = patience.seconds(ONE, 60.0, 0)
-    for _ in range(40):
+    for _ in range(80):
         patience.gave_up(ONE, before)
     assert patience.seconds(ONE, 60.0, 0) > 4 * before
+
+
+def test_a_slow_server_cannot_teach_more_patience_than_the_quickest_one_bears_out() -> None:
+    patience = Patience()
+    for _ in range(200):
+        patience.answered(ONE, 0.1)
+        patience.answered(TWO, 5.0)
+    assert patience.seconds(TWO, 60.0, 0) == pytest.approx(1.6, rel=0.12)
+    for _ in range(2000):
+        patience.answered(ONE, 5.0)  # when all are slow, so is the input
+    assert patience.seconds(TWO, 60.0, 0) == pytest.approx(20, rel=0.12)
 
 
 def test_hedges_past_the_p95_once_enough_is_known() -> None:
