@@ -18,6 +18,8 @@ from materials.errors import UsageError
 from model_plugins import conformance
 from model_plugins.hosting.limits import PluginSource
 from model_plugins.library.store import open_store
+from model_plugins.metrics.reading import recent
+from model_plugins.metrics.rows import PluginRow
 from model_plugins.protocol import Manifest
 from model_plugins.registry.acceptance import Acceptance, Refused
 from model_plugins.registry.admin import PluginAdmin
@@ -37,7 +39,8 @@ State = Literal["installed", "accepted", "disabled", "refused", "unreadable"]
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """A plug-in in a list. `origin`: `installed` or `registered`; `reason`: why a worker would not run it."""
+    """A plug-in in a list. `origin`: `installed` or `registered`; `reason`: why a worker would not run it. `lately`:
+    what the workers did with it in the last minutes, by version; empty where none runs it."""
 
     name: str
     origin: str
@@ -45,10 +48,12 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     manifest: Manifest | None = None
     entry: PluginEntry | None = None
+    lately: tuple[PluginRow, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """One flat record: the manifest's or the entry's fields beside the rest."""
         told: dict[str, Any] = {"name": self.name, "origin": self.origin, "state": self.state, "reason": self.reason}
+        told["lately"] = msgspec.to_builtins(self.lately)
         about = self.manifest or self.entry
         return msgspec.to_builtins(about) | told if about is not None else told
 
@@ -147,7 +152,10 @@ def listing(state: Path, zookeeper: str) -> list[Listed]:
     found += [
         Listed(name=name, origin="registered", state="unreadable", reason=reason) for name, reason in unreadable.items()
     ]
-    return found
+    rows = recent(quorum(state, zookeeper)).recent.plugins
+    return [
+        msgspec.structs.replace(each, lately=tuple(row for row in rows if row.plugin == each.name)) for each in found
+    ]
 
 
 def _judged(judge: Acceptance, entry: PluginEntry) -> Listed:

@@ -25,7 +25,7 @@ EPILOG = (
 def announce_command(
     grpc: Annotated[str, typer.Option("--grpc", help="The server's gRPC listener, HOST:PORT.")],
     zookeeper: Annotated[
-        str, typer.Option("--zookeeper", help=f"HOST:PORT[,HOST:PORT…][/CHROOT]; or {ENVIRONMENT['zookeeper']}.")
+        str, typer.Option("--zookeeper", help=f"HOST:PORT[,HOST:PORT…]\\[/CHROOT]; or {ENVIRONMENT['zookeeper']}.")
     ] = "",
     advertise: Annotated[str, typer.Option("--advertise", help="The host that clients reach it by.")] = "",
     http_port: Annotated[int, typer.Option("--http-port", min=0, max=65535, help="Announced too; 0: none.")] = 0,

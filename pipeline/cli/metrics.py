@@ -48,6 +48,8 @@ def _show(lately: Lately) -> None:
     calls = Table(
         "plug-in", "model", "version", "endpoint", "calls", "ok", "p50", "p95", "batch", "in flight", "trouble"
     )
+    for column in calls.columns[:4]:
+        column.overflow = "fold"
     for row in lately.recent.calls:
         calls.add_row(
             row.plugin or "-",
@@ -65,6 +67,7 @@ def _show(lately: Lately) -> None:
     if lately.recent.calls:
         output.out.print(calls)
     plugins = Table("plug-in", "version", "media", "ok", "p50", "p95", "cache hits", "results")
+    plugins.columns[0].no_wrap = True
     for run in lately.recent.plugins:
         looked = run.cache_hits + run.cache_misses
         plugins.add_row(

@@ -30,6 +30,9 @@ Reference = Annotated[str, typer.Argument(metavar="NAME@VERSION", show_default=F
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The model, e.g. image-embedding.", show_default=False)]
 AliasOption = Annotated[str, typer.Option("--alias", help="What workers ask for.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Kept in the alias's history.")]
+WarmOption = Annotated[
+    bool, typer.Option("--warm/--no-warm", help="Fill an embedding's space from the kept media; needed to find them.")
+]
 ServerOption = Annotated[list[str] | None, typer.Option("--server", help="HOST:PORT of gRPC; may be repeated.")]
 
 
@@ -149,15 +152,15 @@ def deploy(
 def promote(
     reference: Reference,
     alias: AliasOption = PRODUCTION,
-    new_space: Annotated[
-        bool, typer.Option("--new-space", help="No index mixes its vectors with those of the version before.")
-    ] = False,
+    warm: WarmOption = True,
     force: Annotated[bool, typer.Option("--force", help="Overrule the verification; needs --reason.")] = False,
     reason: ReasonOption = "",
     state: output.StateOption = None,
     as_json: output.JsonOption = False,
 ) -> None:
     """Let the alias name this version; running workers follow at once.
+
+    An embedding's space is filled from the kept media first, so that content IDs survive.
 
     Exit code 1, and the figures, when it was not verified, is worse than production, or a server lacks it.
     """
@@ -167,7 +170,7 @@ def promote(
     card = target.library.card(*operations.parse_reference(reference))
     try:
         change = operations.promote_model(
-            target, card, alias=alias, force=force, new_space=new_space, by=_person(), reason=reason
+            target, card, alias=alias, force=force, warm=warm, by=_person(), reason=reason, say=_say(as_json)
         )
     except Refused as refused:
         _print_refusal(card.key, refused, as_json)
@@ -183,13 +186,21 @@ def rollback(
     name: Name,
     alias: AliasOption = PRODUCTION,
     reason: ReasonOption = "",
+    warm: WarmOption = True,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds to load it where it is gone.")] = 60.0,
     state: output.StateOption = None,
     as_json: output.JsonOption = False,
 ) -> None:
     """Let the alias name the version that it named before; once more goes one further back."""
     change = operations.rollback_model(
-        _target(state), name, alias=alias, by=_person(), reason=reason, timeout=timeout, say=_say(as_json)
+        _target(state),
+        name,
+        alias=alias,
+        warm=warm,
+        by=_person(),
+        reason=reason,
+        timeout=timeout,
+        say=_say(as_json),
     )
     _print_change(change, as_json)
 
@@ -309,5 +320,5 @@ def _print_change(change: AliasChange | dict[str, Any], as_json: bool) -> None:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command group, and `announce` to it where that exists."""
+    """Add the command group."""
     app.add_typer(model, name="model")
