@@ -110,7 +110,7 @@ class ModelClient:
             Output name -> array [rows, ...].
 
         Raises:
-            Overloaded: every server's queue is full.
+            Overloaded: every server's queue is full, or its cap of calls in flight reached until the deadline.
             Retryable: no server is known, all of them failed, or the deadline passed.
             Permanent: the model is unknown to its servers, or does not take these tensors.
         """
@@ -134,6 +134,8 @@ class ModelClient:
                         pause = _BACKOFF * 2.0**call.attempts * self._random.random()
                         await asyncio.sleep(max(pause, error.retry_after if isinstance(error, Overloaded) else 0.0))
         except TimeoutError as error:
+            if not call.seen and self._endpoints(model):
+                raise Overloaded(f"all servers of model {model.name!r} have as many calls as they may have") from error
             if not call.seen:
                 raise self._nobody(model) from error
             where = ", ".join(sorted(call.seen))

@@ -190,6 +190,8 @@ def test_calls_wait_at_the_cap(kserve: Start) -> None:
         await until(lambda: len(notes.started) == 2)
         await asyncio.sleep(0.05)
         assert len(notes.started) == 2
+        with pytest.raises(Overloaded, match="as many calls as they may"):
+            await ask(client, 0.1)
         server.hang.set()
         assert await asyncio.gather(*calls) == [[[2, 2, 2]]] * 6
 
