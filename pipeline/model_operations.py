@@ -30,6 +30,8 @@ from model_plugins.zookeeper_access import Access, from_environment
 from pipeline.library_location import library_location
 
 _SETTLE: Final = 2.0
+_PASSES: Final = 5
+_UNDER_WAY_S: Final = 0.5
 Say = Callable[[str], None]
 
 
@@ -153,33 +155,39 @@ def deploy_model(target: Target, card: Card, servers: Sequence[str], timeout: fl
 
 
 def promote_model(
-    target: Target, card: Card, *, alias: str, force: bool, new_space: bool, by: str, reason: str
+    target: Target, card: Card, *, alias: str, force: bool, warm: bool, by: str, reason: str, say: Say
 ) -> AliasChange | None:
     """Let the alias name this version, and tell the workers; None when it did already (they are told again).
+
+    An embedding's new version has a space of its own, which is filled from the kept media before `production` moves,
+    and again afterwards with what came in meanwhile.
+
+    Args:
+        warm: False leaves the space empty: older materials are then not found by this evidence.
 
     Raises:
         Refused: with every reason.
     """
+    library = target.library
     with target.announced() as announced:
         missing = _missing(target, announced, card)
-    change = promotion.promote(
-        target.library,
-        card,
-        missing=missing,
-        alias=alias,
-        force=force,
-        new_space=new_space,
-        by=by,
-        reason=reason,
-    )
+    current = library.target(card.name, alias)
+    warming = warm and alias == PRODUCTION and current not in (0, card.version)
+    if warming:
+        promotion.check(library, card, missing=missing, alias=alias, force=force)
+        _warm(target, card, current, say)
+    change = promotion.promote(library, card, missing=missing, alias=alias, force=force, by=by, reason=reason)
     target.publish(card.name)
+    if warming:
+        _warm_rest(target, card, current, say)
     return change
 
 
 def rollback_model(
-    target: Target, name: str, *, alias: str, by: str, reason: str, timeout: float, say: Say
+    target: Target, name: str, *, alias: str, warm: bool, by: str, reason: str, timeout: float, say: Say
 ) -> AliasChange:
-    """Let the alias name the version before, which is deployed again where it is not served any more.
+    """Let the alias name the version before, which is deployed again where it is not served any more. What came in
+    since then gets its vectors of that version afterwards: a rollback does not wait.
 
     Raises:
         SosieError: there is none, or it cannot be served.
@@ -194,11 +202,33 @@ def rollback_model(
         failed = [each for each in deploy_model(target, card, missing, timeout) if each.error]
         if failed:
             raise SosieError(f"{name}@{alias} stays: {failed[0].address}: {failed[0].error}")
-    change = library.move(
-        name, version, "rollback", alias=alias, expected=library.target(name, alias), by=by, reason=reason
-    )
+    current = library.target(name, alias)
+    change = library.move(name, version, "rollback", alias=alias, expected=current, by=by, reason=reason)
     target.publish(name)
+    if warm and alias == PRODUCTION:
+        _warm_rest(target, card, current, say)
     return change
+
+
+def _warm(target: Target, card: Card, current: int, say: Say) -> int:
+    """Fill the space of a version from what there is of `current`; returns how many materials got their vector."""
+    from pipeline import warming
+
+    filled = 0
+    for done in warming.warm(target.addresses, target.state, card.name, str(card.version), str(current)):
+        filled += done.filled
+        if done.filled or done.forgotten:
+            lost = f", {done.forgotten} without a kept medium" if done.forgotten else ""
+            say(f"{done.space}: {done.filled} materials warmed{lost}")
+    return filled
+
+
+def _warm_rest(target: Target, card: Card, current: int, say: Say) -> None:
+    """What was under way with the version before when the alias moved: until a pass finds nothing more."""
+    for _ in range(_PASSES):
+        time.sleep(_UNDER_WAY_S)
+        if not _warm(target, card, current, say):
+            return
 
 
 def listing(library: Library, target: Target | None) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ def pairs(views: Views, count: int, rng: np.random.Generator) -> np.ndarray:  # 
     chosen = rng.choice(len(starts), min(count, len(starts)), replace=False)
     one = np.where(rng.random(len(chosen)) < 0.5, 0, rng.integers(0, sizes[chosen]))
     two = (one + rng.integers(1, sizes[chosen])) % sizes[chosen]
-    return np.r_[starts[chosen] + one, starts[chosen] + two]
+    return np.asarray(np.r_[starts[chosen] + one, starts[chosen] + two], dtype=np.int64)
 
 
 def towards(z: Floats, a: Floats, wanted: Floats) -> Floats:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from materials.errors import SosieError
 from model_plugins.library.library import Library, before
 from model_plugins.library.records import PRODUCTION, AliasChange, Card, Verification
-
-SAME_SPACE: Final = 0.98
-"""Mean cosine between two versions' vectors from which on they can stand in one index."""
 
 
 class Refused(SosieError):
@@ -22,16 +18,13 @@ class Refused(SosieError):
         self.verification = verification
 
 
-def objections(
-    card: Card, production: int, verification: Verification | None, missing: Sequence[str], new_space: bool
-) -> list[str]:
+def objections(card: Card, production: int, verification: Verification | None, missing: Sequence[str]) -> list[str]:
     """Why this version should not take `production`; empty when it may.
 
     Args:
         production: the version that has it now, 0 for none.
         verification: the newest of the candidate.
         missing: announced servers without this version.
-        new_space: True when the caller knows that vectors of the two versions cannot be compared.
     """
     found = []
     if verification is None:
@@ -56,15 +49,34 @@ def objections(
             for figure in verification.figures
             if not figure.passed
         ]
-        if verification.baseline and not new_space and (verification.agreement or 0.0) < SAME_SPACE:
-            shown = "another width" if verification.agreement is None else f"mean cosine {verification.agreement:.3f}"
-            found.append(
-                f"vectors of {card.key} cannot be compared with those of {card.name}@{verification.baseline} that an "
-                f"index holds ({shown}): --new-space when no index mixes them"
-            )
-    if missing:
-        found += objections_of_serving(card, missing)
-    return found
+    return found + objections_of_serving(card, missing)
+
+
+def check(
+    library: Library, card: Card, *, missing: Sequence[str], alias: str = PRODUCTION, force: bool = False
+) -> list[str]:
+    """May the alias name this version?
+
+    Only `production` asks for a verification; any alias asks that its version is served.
+
+    Args:
+        missing: announced servers without this version.
+        force: whatever a verification says against it is overruled; that it is served is not optional even then.
+
+    Returns:
+        What was overruled.
+
+    Raises:
+        Refused: with every reason.
+    """
+    verifications = library.verifications(card.name, card.version)
+    verification = verifications[-1] if verifications else None
+    against = objections_of_serving(card, missing)
+    if alias == PRODUCTION:
+        against = objections(card, library.target(card.name, alias), verification, missing)
+    if against and (not force or missing):
+        raise Refused(against, verification)
+    return against
 
 
 def promote(
@@ -74,42 +86,31 @@ def promote(
     missing: Sequence[str],
     alias: str = PRODUCTION,
     force: bool = False,
-    new_space: bool = False,
     by: str = "",
     reason: str = "",
 ) -> AliasChange | None:
     """Record that the alias names this version; None when it already does. Publishing is the caller's next step.
 
-    Only `production` asks for a verification; any alias asks that its version is served.
-
     Args:
-        missing: announced servers without this version.
-        force: whatever is said against it is recorded and overruled; that it is served is not optional even then.
+        missing, force: see `check`.
 
     Raises:
         Refused: with every reason.
         Conflict: the alias was moved meanwhile.
     """
-    production = library.target(card.name, alias)
-    if production == card.version:
+    before_it = library.target(card.name, alias)
+    if before_it == card.version:
         return None
-    verifications = library.verifications(card.name, card.version)
-    verification = verifications[-1] if verifications else None
-    if alias == PRODUCTION:
-        against = objections(card, production, verification, missing, new_space)
-    else:
-        against = objections_of_serving(card, missing)
-    if against and (not force or missing):
-        raise Refused(against, verification)
-    said = "; ".join([*([reason] if reason else []), *(f"overruled: {each}" for each in against)])
+    overruled = check(library, card, missing=missing, alias=alias, force=force)
+    said = "; ".join([*([reason] if reason else []), *(f"overruled: {each}" for each in overruled)])
     return library.move(
         card.name,
         card.version,
         "promote",
         alias=alias,
-        expected=production,
+        expected=before_it,
         by=by,
-        forced=bool(against),
+        forced=bool(overruled),
         reason=said,
     )
 

@@ -185,8 +185,6 @@ def test_a_verified_and_served_version_is_promoted(library: Library) -> None:
         (None, "never verified"),
         ({"baseline": 3}, "verified against picture@3, and production is picture@1"),
         ({"recall": 0.5}, r"recall@1 is 0\.5000, below the limit 0\.8900 \(picture@1 has 0\.9000\)"),
-        ({"agreement": 0.3}, "cannot be compared"),
-        ({"agreement": None}, "another width"),
     ],
 )
 def test_what_speaks_against_a_promotion_is_said(library: Library, record: dict[str, Any] | None, words: str) -> None:
@@ -210,12 +208,19 @@ def test_the_last_verification_counts(library: Library) -> None:
     assert promotion.promote(library, card, missing=[]) is not None
 
 
-def test_another_space_can_be_meant(library: Library) -> None:
+def test_another_space_is_no_objection(library: Library) -> None:
+    """Each version of an embedding has a space of its own, which is warmed."""
     card = library.card("picture", 2)
-    library.record(verified(card, agreement=0.1))
-    change = promotion.promote(library, card, missing=[], new_space=True)
+    library.record(verified(card, agreement=-0.1))
+    change = promotion.promote(library, card, missing=[])
     assert change is not None
     assert not change.forced
+
+
+def test_a_version_that_is_neither_verified_nor_served_hears_both(library: Library) -> None:
+    with pytest.raises(Refused) as refused:
+        promotion.promote(library, library.card("picture", 2), missing=["a:1"], force=True)
+    assert len(refused.value.reasons) == 2
 
 
 def test_a_version_that_a_server_lacks_is_not_even_forced(library: Library) -> None:
