@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import random
 import shlex
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -38,6 +40,13 @@ JOBMANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntryp
 TASKMANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 CLIENT = "org.apache.flink.client.cli.CliFrontend"
 START_SECONDS = 60.0
+_OF_WORKERS = (
+    "SOSIE_ZOOKEEPER_AUTH_FILE",
+    "SOSIE_PLUGIN_ALLOW",
+    "SOSIE_LIBRARY",
+    "SOSIE_METRICS_BIND",
+    "SOSIE_METRICS_ADVERTISE",
+)
 
 
 class SessionCluster(msgspec.Struct, frozen=True):
@@ -160,6 +169,11 @@ def rest_get(rest_url: str, path: str, seconds: float = 5.0) -> dict[str, Any]:
     return found
 
 
+def worker_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """What the workers of a cluster are given of our environment: where credentials, allow list and library are."""
+    return {name: value for name, value in environment.items() if name in _OF_WORKERS or name.startswith("AWS_")}
+
+
 def _flink_variables(folder: Path) -> dict[str, str]:
     home = flink_home()
     return {
@@ -188,7 +202,9 @@ def _spawn(folder: Path, name: str, memory: list[str], main: str) -> None:
     argv = [str(java()), *options, "-cp", str(folder / "lib" / "*"), main, "--configDir", str(folder / "conf")]
     if main == JOBMANAGER:
         argv += ["--executionMode", "cluster"]
-    environment = clean_environment(_flink_variables(folder) | {MARK: f"{folder}#{name}"})
+    environment = clean_environment(
+        _flink_variables(folder) | {MARK: f"{folder}#{name}"} | worker_variables(os.environ)
+    )
     spawn_detached(argv, environment, folder, folder / "log" / f"{name}.out")
 
 

@@ -38,9 +38,8 @@ def list_plugins(
         return
     table = Table("name", "v", "takes", "state", "last 5 min", expand=True)
     table.columns[0].no_wrap = True
-    table.add_column(
-        "what it is", ratio=1, min_width=14, no_wrap=True
-    )  # it gets what is left, and may be cut: `--json` has it all
+    # the summary gets what is left, and may be cut: `--json` has all of it
+    table.add_column("what it is", ratio=1, min_width=14, no_wrap=True)
     for each in found:
         about = each.manifest or each.entry
         shown = f"[{_COLOURS[each.state]}]{each.state}[/]"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deploy.flink import worker_variables
 from deploy.flink_configuration import Memory, link_library, settings, write_configuration
 from deploy.java import clean_environment, flink_lib, flink_python_jar, java
 
@@ -42,3 +43,8 @@ def test_the_library_holds_flinks_jars_and_flink_python(tmp_path: Path) -> None:
         link_library(tmp_path / "lib")
     jars = {jar.name for jar in (tmp_path / "lib").iterdir() if jar.resolve().is_file()}
     assert jars == {jar.name for jar in flink_lib().glob("*.jar")} | {flink_python_jar().name}
+
+
+def test_workers_get_what_names_their_credentials_and_nothing_else() -> None:
+    given = {"SOSIE_LIBRARY": "s3://bucket", "AWS_PROFILE": "models", "SECRET": "x", "PATH": "/bin", "SOSIE_STATE": "s"}
+    assert worker_variables(given) == {"SOSIE_LIBRARY": "s3://bucket", "AWS_PROFILE": "models"}
