@@ -48,7 +48,7 @@ class ServerProbe:
     def look(self) -> ServerView:
         """The models that are ready. Three small calls when nothing has changed."""
         try:
-            if not self._ask("ServerReady", service_pb2.ServerReadyRequest()).ready:
+            if not self._ask("ServerReady", service_pb2.ServerReadyRequest()).ready and not self._is_changing():
                 return ServerView(False)
             index = self._ask("RepositoryIndex", service_pb2.RepositoryIndexRequest(ready=True))
             versions: dict[str, list[str]] = {}
@@ -77,6 +77,12 @@ class ServerProbe:
     def close(self) -> None:
         """Close the channel."""
         self._channel.close()
+
+    def _is_changing(self) -> bool:
+        """Whether some model comes or goes. Triton's strict readiness, its default, then calls the whole server not
+        ready, for seconds, while all its other models answer."""
+        index = self._ask("RepositoryIndex", service_pb2.RepositoryIndexRequest(ready=False))
+        return any(entry.state.rpartition(".")[2] in ("LOADING", "UNLOADING") for entry in index.models)
 
     def _ask(self, method: str, request: Any) -> Any:
         return getattr(self._stub, method)(request, timeout=self._timeout)

@@ -40,6 +40,8 @@ def _triton(site: Site, environment: ModelEnvironment) -> Launch:
         "--model-control-mode=explicit",
         "--load-model=*",
         "--exit-timeout-secs=5",
+        # Strict, the server would call itself not ready while any model is loaded or unloaded.
+        "--strict-readiness=false",
         "--allow-gpu-metrics=false",
         "--log-verbose=0",
     ]

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from deploy import stack
 from deploy.addresses import Addresses, GivenAddresses
+from model_plugins.discovery import EndpointDirectory
 from model_plugins.library.deployment import Place, deploy
 from model_plugins.library.live_aliases import AliasWatcher
 from model_plugins.library.servers import ModelServer
@@ -124,6 +125,10 @@ def test_added_versions_follow_the_shipped_one(desk: Desk, variants: dict[str, P
 
 
 def test_verification_tells_a_good_version_from_a_worse_one(desk: Desk, golden: Path) -> None:
+    directory = EndpointDirectory(desk.addresses.zookeeper, [NAME])
+    assert directory.wait_for(NAME, 10)
+    seen = [directory.endpoints(NAME)]
+    directory.subscribe(lambda model: seen.append(directory.endpoints(model)))
     good = desk("verify", f"{NAME}@2", "--golden", golden)
     assert good["passed"]
     assert (good["baseline"], good["references"]) == (1, 12)
@@ -134,6 +139,8 @@ def test_verification_tells_a_good_version_from_a_worse_one(desk: Desk, golden: 
     assert figures(worse)["separation"]["candidate"] < figures(worse)["separation"]["limit"]
     with ModelServer(desk.addresses.triton) as server:
         assert server.ready_versions(NAME) == (1,), "callers must not meet what is being verified"
+    directory.close()
+    assert all(seen), "the model stays announced while others are loaded and unloaded"
 
 
 def test_a_version_that_is_not_served_is_not_promoted(desk: Desk) -> None:
