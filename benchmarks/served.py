@@ -15,7 +15,7 @@ from deploy.model_server.catalogue import served
 from deploy.parts import triton
 from deploy.parts.part import Site, Unhealthy
 from deploy.ports import choose
-from materials.errors import SosieError
+from materials.errors import Retryable, SosieError
 from materials.records import Feature
 from model_plugins.instances import StaticDirectory
 from model_plugins.protocol import Media, Plugin, TextMedia, VideoMedia
@@ -52,6 +52,10 @@ def model_server(extras: Collection[str] = (), timeout: float = 90) -> Iterator[
         try:
             _await(site, process, timeout, log)
             yield site.local(triton.NAME, "grpc")
+        except Retryable as error:
+            if process.poll() is None:
+                raise
+            raise SosieError(f"the model server ended with {process.returncode}: {_last_line(log)}") from error
         finally:
             process.terminate()
             try:
@@ -61,25 +65,30 @@ def model_server(extras: Collection[str] = (), timeout: float = 90) -> Iterator[
                 process.wait()
 
 
-def asking(plugin: Plugin, address: str, deadline: float = 60.0) -> Ask:
+@contextlib.contextmanager
+def asking(plugin: Plugin, address: str, deadline: float = 60.0) -> Iterator[Ask]:
     """The plug-in's way through the platform's own runtime: prepare, the served model, interpret."""
     model = plugin.manifest.model
     directory = StaticDirectory({model.name: (address,)} if model else {})
-    name = plugin.manifest.name
+    name, key = plugin.manifest.name, plugin.manifest.key
 
-    async def run(media: Media) -> Feature | None:
-        tensors = plugin.prepare(media)
-        if tensors is None:
-            return None
-        runtime = PluginRuntime({name: plugin}, directory, deadline=deadline)
-        kind = "text" if isinstance(media, TextMedia) else "video" if isinstance(media, VideoMedia) else "image"
+    async def made() -> PluginRuntime:
+        return PluginRuntime({name: plugin}, directory, deadline=deadline)
+
+    with asyncio.Runner() as loop:
+        runtime = loop.run(made())
+
+        def ask(media: Media) -> Feature | None:
+            tensors = plugin.prepare(media)
+            if tensors is None:
+                return None
+            kind = "text" if isinstance(media, TextMedia) else "video" if isinstance(media, VideoMedia) else "image"
+            return loop.run(runtime.run(kind, {name: tensors})).features[key]
+
         try:
-            findings = await runtime.run(kind, {name: tensors})
+            yield ask
         finally:
-            await runtime.close()
-        return findings.features[plugin.manifest.key]
-
-    return lambda media: asyncio.run(run(media))
+            loop.run(runtime.close())
 
 
 def _await(site: Site, process: subprocess.Popen[bytes], timeout: float, log: Path) -> None:
@@ -91,7 +100,10 @@ def _await(site: Site, process: subprocess.Popen[bytes], timeout: float, log: Pa
             if process.poll() is None and time.monotonic() < end:
                 time.sleep(0.05)
                 continue
-            last = (log.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
             names = ", ".join(model.name for model in served(site.extras))
-            raise SosieError(f"the model server for {names} is not ready ({error}): {last[:300]}") from error
+            raise SosieError(f"the model server for {names} is not ready ({error}): {_last_line(log)}") from error
         return
+
+
+def _last_line(log: Path) -> str:
+    return (log.read_text(errors="replace").strip().splitlines() or ["no output"])[-1][:300]

@@ -245,7 +245,8 @@ def main() -> int:
     with model_server(extras) as address:
         for make, extra, measure in MEASURES.values():
             if not extra or extra in extras:
-                rows += measure(asking(make(), address))
+                with asking(make(), address) as ask:
+                    rows += measure(ask)
     if options.json:
         sys.stdout.write(msgspec.json.encode(rows).decode() + "\n")
         return 0

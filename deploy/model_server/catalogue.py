@@ -25,7 +25,7 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
     `inputs`, `outputs`: name -> (dtype, shape without the batch axis; `ANY` where it varies). `code`: the Python file
     beside this one that answers requests inside Triton. `has_file`: True when a recipe makes `model.onnx` for it;
     else the weights come in a package. `extra`: the requirement set that it needs, empty for none.
-    `instances`: 0 for one a core.
+    `instances`: 0 for one a core; the slow ones have two, so that of three calls in flight none waits for two others.
     """
 
     name: str
@@ -64,7 +64,7 @@ OCR = ServedModel(
     inputs={"image": ("UINT8", (ANY, ANY, 3))},
     outputs={"boxes": ("FP32", (ANY, 4, 2)), "scores": ("FP32", (ANY,)), "text": ("UINT8", (ANY, ANY))},
     max_batch=1,
-    instances=1,
+    instances=2,
     code="ocr_model.py",
     has_file=False,
     extra="ocr",
@@ -75,7 +75,7 @@ SPEECH = ServedModel(
     inputs={"sound": ("INT16", (SOUND_SAMPLES,))},
     outputs={"segments": ("FP32", (32, 4)), "text": ("UINT8", (4096,))},
     max_batch=1,
-    instances=1,
+    instances=2,
     code="speech_model.py",
     has_file=False,
     extra="speech",

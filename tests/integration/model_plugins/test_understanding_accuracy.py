@@ -40,7 +40,8 @@ def measure(extras: tuple[str, ...]) -> Iterator[Measure]:
             make, extra, measures = understanding.MEASURES[name]
             if extra and extra not in extras:
                 pytest.skip(f"needs an extra: .venv/bin/python -m deploy.model_server.environment --extras {extra}")
-            return {(row.measure, row.source): row.value for row in measures(asking(make(), address))}
+            with asking(make(), address) as ask:
+                return {(row.measure, row.source): row.value for row in measures(ask)}
 
         yield run
 
