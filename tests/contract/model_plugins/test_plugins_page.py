@@ -18,36 +18,21 @@ from model_plugins.protocol import Manifest
 PAGE = "docs/plugins.md"
 TEXT = (ROOT / PAGE).read_text(encoding="utf-8")
 OFFLINE = ["new", "check", "test", "break", "mend"]
-ONLINE = ["job", "register", "drop", "back", "stop"]
-_SOSIE = """#!{python}
-import sys
-sys.path[:] = {path!r}
-import typer
-from pipeline.cli import plugin_kit
-app, group = typer.Typer(), typer.Typer()
-plugin_kit.add_to(group)
-app.add_typer(group, name="plugin")
-app()
-"""
+ONLINE = ["job", "first", "register", "drop", "back", "stop"]
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An author's folder, with `sosie` on the path as this tree has it."""
-    folder = tmp_path_factory.mktemp("desk")
-    (folder / "bin").mkdir()
-    sosie = folder / "bin" / "sosie"
-    sosie.write_text(_SOSIE.format(python=sys.executable, path=sys.path))
-    sosie.chmod(0o755)
-    return folder
+    """An author's folder."""
+    return tmp_path_factory.mktemp("desk")
 
 
 def run(desk: Path, name: str) -> subprocess.CompletedProcess[str]:
     """One block, in bash, as an author pastes it."""
     language, code = examples(PAGE)[name]
     assert language == "sh"
-    path = f"{desk / 'bin'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "COLUMNS": "200"}
     command = ["bash", "-euc", code]
     return subprocess.run(command, cwd=desk, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
@@ -74,7 +59,7 @@ def test_the_first_half_from_top_to_bottom(desk: Path) -> None:
 
 
 def test_every_block_is_run_somewhere() -> None:
-    """Those of the second half need a stack."""
+    """Those of the second half need a stack: `tests/integration/pipeline/test_plugins_tutorial.py`."""
     assert set(examples(PAGE)) == {*OFFLINE, *ONLINE, "broken"}
     for name in ONLINE:
         language, code = examples(PAGE)[name]
