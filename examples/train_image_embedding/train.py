@@ -5,8 +5,8 @@ et al., "Spreading vectors for similarity search", ICLR 2019), as in SSCD (Pizzi
 backbone's pooled features. Plain numpy on one core: the same samples and seed give the same bytes.
 
 `--start head` goes on from the head that is shipped; `--keep-space` then holds each vector near what that head makes of
-it (Shen et al., "Towards Backward-Compatible Representation Learning", CVPR 2020), so that an index need not be filled
-again. `--start whitening` begins from nothing but the samples' PCA, and makes a new space.
+it (Shen et al., "Towards Backward-Compatible Representation Learning", CVPR 2020). `--start whitening` begins from
+nothing but the samples' PCA.
 """
 
 from __future__ import annotations
