@@ -18,8 +18,10 @@ from redis.exceptions import RedisError
 
 from deploy import stack
 from deploy.addresses import Addresses, GivenAddresses
+from deploy.model_server.catalogue import extras_for
 from materials.errors import Permanent, UsageError
 from model_plugins import registry
+from model_plugins.balancing import by_name
 from pipeline.flink.plan import JobPlan, plan
 from pipeline.projection import PROGRESS
 from pipeline.runs import RunSummary, count_lines, count_outcomes, new_run_id
@@ -60,15 +62,23 @@ def state_folder(option: Path | None, spec: JobSpec | None = None) -> Path:
 
 
 def checked(path: Path) -> JobSpec:
-    """Load a spec and check what it names: plug-ins and policy.
+    """Load a spec and check what it names: plug-ins, strategies and policy.
 
     Raises:
         UsageError: with the nearest known name.
     """
     spec = load(path)
     registry.load(spec.plugin_names)
+    for strategy in {*(use.balancer for use in spec.plugins), spec.registered.balancer}:
+        by_name(strategy)
     policies.policy_named(spec.policy)
     return spec
+
+
+def _extras(spec: JobSpec) -> tuple[str, ...]:
+    """The heavy models that the local model server needs for the job."""
+    models = [plugin.manifest.model for plugin in registry.load(spec.plugin_names).values()]
+    return extras_for([model.name for model in models if model is not None])
 
 
 def run_job(
@@ -93,7 +103,7 @@ def run_job(
     began = time.monotonic()
     ours = stack.find(folder) is None
     try:
-        addresses = stack.up(folder, given, on_event=progress.stage)
+        addresses = stack.up(folder, given, on_event=progress.stage, extras=_extras(spec))
         stack_seconds = time.monotonic() - began
         job = plan(spec, addresses, folder, new_run_id(spec.name))
         total = None if spec.source.watch else count_lines(spec.source)

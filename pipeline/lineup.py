@@ -84,8 +84,8 @@ class Lineup:
         self._fixed = frozenset(names)
         self._tell()
 
-    def follow(self, live: LiveSource) -> None:
-        """Take up and drop registered plug-ins from now on."""
+    async def follow(self, live: LiveSource) -> None:
+        """Take up what is registered now, and go on taking up and dropping."""
         self._live = live
         loop = asyncio.get_running_loop()
 
@@ -96,7 +96,7 @@ class Lineup:
                 self._unsubscribe()
 
         self._unsubscribe = live.subscribe(wake)
-        self._changed.set()
+        await self._reconcile(self._wanted())
         self._following = loop.create_task(self._follow())
 
     def close(self) -> None:

@@ -86,7 +86,7 @@ class OperatorEdges:
         await asyncio.get_running_loop().run_in_executor(None, self._watches.wait_first_answer)
         await self._lineup.start()
         if self._watches.plugins is not None:
-            self._lineup.follow(self._watches.plugins)
+            await self._lineup.follow(self._watches.plugins)
 
     def _count_cached(self, hits: set[str], misses: set[str]) -> None:
         for key in hits:

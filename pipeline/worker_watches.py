@@ -50,9 +50,11 @@ class WorkerWatches:
         return self.aliases.version(model) or ""
 
     def wait_first_answer(self) -> None:
-        """Block until the aliases are known, for a few seconds at most: the first material must not go to a version
-        that is not in production any more."""
+        """Block until aliases and registry are known, for a few seconds at most: the first material must neither go to
+        a version that is not in production any more, nor go on without a plug-in that was registered before."""
         self.aliases.wait_seen(_FIRST_ANSWER_S)
+        if self.plugins is not None:
+            self.plugins.wait_until(lambda snapshot: snapshot.known, _FIRST_ANSWER_S)
 
     def close(self) -> None:
         """End the sessions."""

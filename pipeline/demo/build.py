@@ -22,6 +22,7 @@ from model_plugins.recipes.index_file import DEFAULT_INDEX, Fetch, https_get
 from pipeline.demo.corpus import REVIEWS, Corpus, compose
 from pipeline.demo.planted import Planted, plant
 from pipeline.demo.sources import PACKS, default_cache, download, read_media
+from pipeline.demo.understood import PLUGINS
 
 SEED: Final = 11
 JOB: Final[dict[str, Any]] = {
@@ -29,7 +30,10 @@ JOB: Final[dict[str, Any]] = {
     "mode": "streaming",
     "source": {"kind": "files", "path": "input"},
     "sink": {"kind": "files", "path": "."},
-    "plugins": ["image-embedding", "image-pdq", "image-local", "video-embedding", "text-embedding"],
+    "plugins": [
+        *("image-embedding", "image-pdq", "image-local", "video-embedding", "text-embedding"),
+        *({"name": name, "need": "optional", "patience_s": 120} for name in PLUGINS),
+    ],
     "policy": "feed",
     "state": "state",
 }

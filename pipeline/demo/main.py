@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from deploy import stack
+from deploy.addresses import GivenAddresses
 from materials.errors import Rejected, UsageError
 from materials.parsing import parse_line
 from materials.records import Material, Outcome
@@ -20,6 +25,8 @@ from pipeline.demo.build import Built, build
 from pipeline.demo.previews import previews_from
 from pipeline.demo.report import Run, render
 from pipeline.demo.score import Pairs, Score, score
+from pipeline.demo.understood import understood
+from pipeline.jobs import Progress
 from pipeline.runs import RunSummary, read_results
 
 PRECISION_AIM: Final = 0.95
@@ -52,9 +59,13 @@ def demo(out: Path, state: Path | None = None, *, console: Console) -> int:
             drop_stale_state(built)
         for name in ("results", "dead"):
             shutil.rmtree(out / name, ignore_errors=True)
-        summary = run_job(built.spec, used, progress=progress)
-        progress.stage("comparing with the truth")
-        judged = conclude(built, list(read_results(out, summary.run_id)), summary)
+        with _running(used, progress) as (redis, stack_seconds):
+            summary = msgspec.structs.replace(
+                run_job(built.spec, used, progress=progress), stack_start_seconds=round(stack_seconds, 3)
+            )
+            progress.stage("comparing with the truth")
+            results = list(read_results(out, summary.run_id))
+            judged = conclude(built, results, summary, understood(redis, [each.material_id for each in results]))
     console.print(score_table(judged, summary))
     for problem in judged.problems:
         console.print(f"[red]problem:[/red] {escape(problem)}", soft_wrap=True)
@@ -81,8 +92,25 @@ def drop_stale_state(built: Built) -> None:
     note.write_text(built.stamp + "\n")
 
 
-def conclude(built: Built, results: list[Outcome], summary: RunSummary) -> Score:
-    """Score the results, and write `summary.json` and `report.html`."""
+@contextmanager
+def _running(state: Path, progress: Progress) -> Iterator[tuple[str, float]]:
+    """A stack on that state: Redis, and the seconds that it took to start. One that ran before goes on afterwards."""
+    ours = stack.find(state) is None
+    began = time.monotonic()
+    try:
+        addresses = stack.up(state, GivenAddresses.read(os.environ), on_event=progress.stage)
+        yield addresses.redis, time.monotonic() - began
+    finally:
+        if ours:
+            stack.down(state)
+
+
+def conclude(built: Built, results: list[Outcome], summary: RunSummary, said: Mapping[str, str]) -> Score:
+    """Score the results, and write `summary.json` and `report.html`.
+
+    Args:
+        said: what plug-ins understood of a material.
+    """
     truth = {row["material_id"]: row["cluster"] for row in _rows(built.folder / "truth.jsonl")}
     defects = {row["material_id"]: row["defect"] for row in _rows(built.folder / "planted.jsonl")}
     judged = score(truth, list(defects), results)
@@ -94,6 +122,7 @@ def conclude(built: Built, results: list[Outcome], summary: RunSummary) -> Score
         score=judged,
         seconds=summary.seconds,
         stack_start_seconds=summary.stack_start_seconds,
+        understood=said,
     )
     html = render(run, previews_from(built.folder / "input"))
     (built.folder / "report.html").write_text(html, encoding="utf-8")

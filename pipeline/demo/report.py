@@ -28,6 +28,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         materials: accepted records by id. results: one outcome for each input line.
         truth: material -> cluster. defects: id of a planted bad input -> what is wrong with it.
         seconds, stack_start_seconds: wall-clock times.
+        understood: material -> what plug-ins say of it.
     """
 
     materials: Mapping[str, Material]
@@ -37,6 +38,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     score: Score
     seconds: float
     stack_start_seconds: float
+    understood: Mapping[str, str] = {}
 
 
 def render(run: Run, preview: Preview) -> str:
@@ -94,15 +96,15 @@ def _group(run: Run, preview: Preview, content_id: str, members: Sequence[Outcom
         told = '<span class="verdict good">✓ complete</span>'
         verdict = told if complete else f'<span class="verdict warn">{len(members)} of {expected}</span>'
     wide = " wide" if members[0].kind != "image" else ""
-    figures = "".join(_member(run.materials.get(m.material_id), m, preview) for m in members)
+    figures = "".join(_member(run, m, preview) for m in members)
     return (
         f'<section class="group"><header><code>{text(content_id)}</code>{verdict}</header>'
         f'<div class="members{wide}">{figures}</div></section>'
     )
 
 
-def _member(material: Material | None, result: Outcome, preview: Preview) -> str:
-    shown = ""
+def _member(run: Run, result: Outcome, preview: Preview) -> str:
+    material, shown = run.materials.get(result.material_id), ""
     if material is not None:
         shown += f"<blockquote>{text(material.text)}</blockquote>" if material.text else ""
         pictures = [uri for medium in preview(material) for uri in medium]
@@ -110,7 +112,9 @@ def _member(material: Material | None, result: Outcome, preview: Preview) -> str
         if material.media:
             frames = " frames" if len(pictures) > 2 else ""
             shown += f'<div class="pictures{frames}">{images or text("(no preview)")}</div>'
-    return f"<figure>{shown}<figcaption>{_evidence(result)}</figcaption></figure>"
+    said = run.understood.get(result.material_id, "")
+    told = f'<br><span class="soft">{text(said)}</span>' if said else ""
+    return f"<figure>{shown}<figcaption>{_evidence(result)}{told}</figcaption></figure>"
 
 
 def _evidence(result: Outcome) -> str:

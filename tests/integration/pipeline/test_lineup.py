@@ -79,7 +79,7 @@ def run(act: Callable[[Stage], Awaitable[Any]], registered: Registered | None = 
         lineup, registry = Lineup(runtime, spec, ["text"]), Registry()
         try:
             await lineup.start()
-            lineup.follow(registry)
+            await lineup.follow(registry)
             return await act(Stage(runtime, registry))
         finally:
             lineup.close()
