@@ -201,7 +201,7 @@ def test_refusals_and_plugin_faults_cost_no_child(pictures: Path) -> None:
             }.items():
                 assert (await rejection(pool, uri, pictures)).code == code
             prepared = await pool.prepare("RAISE.png", pictures, "image")
-            assert prepared.failures["probe"].reason == "plugin_failed: KeyError: \"the plug-in's own fault\""
+            assert prepared.failures["probe"].reason == 'plugin_failed: KeyError: "the plug-in\'s own fault"'
             assert prepared.tensors == {}
             with pytest.raises(Rejected, match="not_a_video"):
                 await pool.prepare("INNOCENT.png", pictures, "video")
