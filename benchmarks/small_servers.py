@@ -152,7 +152,10 @@ class SmallServer:
             self._process = None
 
     def pause(self) -> None:
-        """SIGSTOP: the kernel still takes its connections, and nobody answers."""
+        """SIGSTOP: the kernel still takes its connections, and nobody answers.
+
+        The server alone: where its model processes stop too, Triton 2.51 takes their locks for lost and aborts.
+        """
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -161,7 +164,7 @@ class SmallServer:
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
-        os.killpg(self._process.pid, number)
+        self._process.send_signal(number)
 
     def _is_ready(self) -> bool:
         connection = http.client.HTTPConnection(LOOPBACK, self._ports["http"], timeout=2)
