@@ -16,8 +16,9 @@ from model_plugins.protocol import Manifest, MediaKind
 from model_plugins.registry.acceptance import LivePlugin
 from model_plugins.runtime import PluginRuntime
 from model_plugins.runtime.active import Hosted, InProcess, Use
+from model_plugins.runtime.route import Route
 from model_plugins.targets import is_built_in, target_of
-from pipeline.spec import JobSpec, PluginUse
+from pipeline.spec import JobSpec, PluginUse, Registered
 
 log = structlog.get_logger(__name__)
 
@@ -106,7 +107,7 @@ class Lineup:
             self._following.get_loop().call_soon_threadsafe(self._following.cancel)
 
     async def _take_fixed(self, use: PluginUse) -> str:
-        how = Use(need=use.need, balancer=use.balancer, patience_s=use.patience_s)
+        how = _use(use)
         target = target_of(use.name)
         if not target or is_built_in(target):
             [(name, plugin)] = registry.load([use.name]).items()
@@ -169,7 +170,6 @@ class Lineup:
         self._on_change([plugin.manifest for plugin in self._runtime.active.values()])
 
     async def _take(self, live: LivePlugin) -> None:
-        registered = self._spec.registered
         host = HostedPlugin(live.source, self._limits(), name=live.name)
         try:
             manifest = await host.ready()
@@ -182,8 +182,7 @@ class Lineup:
         except BaseException:
             host.close()
             raise
-        use = Use(need=registered.need, balancer=registered.balancer, patience_s=registered.patience_s)
-        self._runtime.take_up(Hosted(host, use))
+        self._runtime.take_up(Hosted(host, _use(self._spec.registered)))
         self._taken[live.name] = live
         log.info("plugin_taken", plugin=manifest.key)
 
@@ -195,3 +194,8 @@ class Lineup:
             max_waiting=self._spec.threads.capacity
             * 64,  # the operator's capacity bounds them; to wait is backpressure
         )
+
+
+def _use(asked: PluginUse | Registered) -> Use:
+    route = Route(balancer=asked.balancer, hedging=asked.hedging, wire=asked.wire)
+    return Use(need=asked.need, route=route, patience_s=asked.patience_s)

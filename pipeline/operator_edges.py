@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from model_plugins.balancing import by_name
 from model_plugins.metrics.worker import WorkerMetrics
 from model_plugins.protocol import Manifest, MediaKind
 from model_plugins.runtime import PluginRuntime
+from model_plugins.runtime.route import Route
 from model_plugins.targets import is_built_in, target_of
 from model_plugins.triton import ModelClient
 from pipeline.assigner import BatchingAssigner
@@ -26,6 +28,8 @@ from pipeline.spec import JobSpec
 from pipeline.understanding import Understanding
 from pipeline.worker_watches import WorkerWatches
 
+ZONE = "SOSIE_ZONE"
+"""Environment: where this worker is, for the strategy `zone-aware`."""
 Branch = Literal["image", "video", "post"]
 _MEDIA_OF: dict[Branch, tuple[MediaKind, ...]] = {
     "image": ("image",),
@@ -59,7 +63,7 @@ class OperatorEdges:
             {},
             watches.endpoints,
             in_flight=spec.threads.in_flight,
-            client_for=lambda strategy: ModelClient(watches.endpoints, by_name(strategy), observer=metrics.observer),
+            client_for=self._client,
             version_of=watches.model_version,
             observer=metrics.observer,
         )
@@ -87,6 +91,16 @@ class OperatorEdges:
         await self._lineup.start()
         if self._watches.plugins is not None:
             await self._lineup.follow(self._watches.plugins)
+
+    def _client(self, route: Route) -> ModelClient:
+        balancer = by_name(route.balancer, zone=os.environ.get(ZONE, ""))
+        return ModelClient(
+            self._watches.endpoints,
+            balancer,
+            observer=self._metrics.observer,
+            hedging=route.hedging,
+            wire=route.wire,
+        )
 
     def _count_cached(self, hits: set[str], misses: set[str]) -> None:
         for key in hits:

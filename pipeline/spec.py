@@ -84,13 +84,15 @@ class PluginUse(_Frozen):
     """A plug-in and how the job uses it; a bare name stands for one that is required.
 
     `need`: a material whose `required` plug-in fails is tried again, then `dead`; one whose `optional` plug-in fails
-    goes on with that feature missing and marked. `patience_s`: for an optional one. `balancer`: how its model calls
-    choose a server.
+    goes on with that feature missing and marked. `patience_s`: for an optional one. `balancer`, `hedging`, `wire`: how
+    its model calls choose a server, whether a slow one gets a second attempt beside it, and what is spoken.
     """
 
     name: Annotated[str, Field(min_length=1)]
     need: Literal["required", "optional"] = "required"
     balancer: str = ""
+    hedging: bool = False
+    wire: Literal["grpc", "http"] = "grpc"
     patience_s: Annotated[float, Field(gt=0)] = 5.0
 
 
@@ -103,6 +105,8 @@ class Registered(_Frozen):
     take: Literal["all", "none"] | tuple[str, ...] = "all"
     need: Literal["required", "optional"] = "optional"
     balancer: str = ""
+    hedging: bool = False
+    wire: Literal["grpc", "http"] = "grpc"
     patience_s: Annotated[float, Field(gt=0)] = 5.0
     prepare_s: Annotated[float, Field(gt=0)] = 2.0
     interpret_s: Annotated[float, Field(gt=0)] = 1.0

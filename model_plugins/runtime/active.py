@@ -12,6 +12,7 @@ from materials.errors import Permanent, SosieError
 from materials.records import Feature
 from model_plugins.hosting.hosted_plugin import HostedPlugin
 from model_plugins.protocol import DecodesOnServer, Fuses, Manifest, Media, Plugin, Tensors
+from model_plugins.runtime.route import DEFAULT, Route
 
 Arrays = dict[str, NDArray[Any]]
 Need = Literal["required", "optional"]
@@ -21,12 +22,12 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     """How a job uses a plug-in.
 
     `need`: a material whose `required` plug-in fails is retried, then `dead`; one whose `optional` plug-in fails goes
-    on, with the feature missing and marked. `balancer`: the strategy of its model calls, empty for the default.
+    on, with the feature missing and marked. `route`: of its model calls.
     `patience_s`: seconds that a material waits for an optional plug-in, its place in the queue included.
     """
 
     need: Need = "required"
-    balancer: str = ""
+    route: Route = DEFAULT
     patience_s: float = 5.0
 
 

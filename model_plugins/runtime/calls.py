@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from model_plugins.batching import MicroBatcher, Slice
 from model_plugins.protocol import ANY, ModelRef, Tensors
 from model_plugins.runtime.inputs import Arrays, check_inputs
+from model_plugins.runtime.route import Route
 
-_Key = tuple[str, str, str, tuple[Any, ...], tuple[str, ...]]
-"""Of a queue: model, version, strategy, inputs, outputs."""
+_Key = tuple[str, str, Route, tuple[Any, ...], tuple[str, ...]]
+"""Of a queue: model, version, route, inputs, outputs."""
 
 
 class Caller(Protocol):
@@ -33,10 +34,10 @@ class Caller(Protocol):
 
 
 class ModelCalls:
-    """One queue for each model version and strategy; rows of all plug-ins that name the same model share batches.
+    """One queue for each model version and route; rows of all plug-ins that name the same model share batches.
 
     Args:
-        client_for: strategy name -> client; called once for each that is used.
+        client_for: route -> client; called once for each that is used.
         in_flight: calls at a time, for each queue.
         deadline: seconds for one call, over all its attempts. Waiting for a slot does not count: that is backpressure.
         wait: seconds that a row waits for company while a slot is free.
@@ -46,7 +47,7 @@ class ModelCalls:
 
     def __init__(
         self,
-        client_for: Callable[[str], Caller],
+        client_for: Callable[[Route], Caller],
         in_flight: int,
         deadline: float,
         wait: float,
@@ -57,10 +58,10 @@ class ModelCalls:
         self._in_flight = in_flight
         self._deadline = deadline
         self._wait = wait
-        self._clients: dict[str, Caller] = {}
+        self._clients: dict[Route, Caller] = {}
         self._batchers: dict[_Key, MicroBatcher[Arrays, Arrays]] = {}
 
-    async def outputs(self, plugin: str, model: ModelRef, tensors: Tensors, balancer: str) -> Arrays:
+    async def outputs(self, plugin: str, model: ModelRef, tensors: Tensors, route: Route) -> Arrays:
         """The model's outputs for all rows of `tensors`, and the arrays of it that are no inputs.
 
         Raises:
@@ -68,9 +69,7 @@ class ModelCalls:
             Retryable: no server could answer in time.
         """
         inputs, rows = check_inputs(plugin, model, tensors)
-        parts = await self._batcher(model, balancer).submit(
-            inputs, rows, _shapes(inputs) if _is_ragged(model) else None
-        )
+        parts = await self._batcher(model, route).submit(inputs, rows, _shapes(inputs) if _is_ragged(model) else None)
         outputs = parts[0] if len(parts) == 1 else {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
         for name, array in tensors.items():
             if name not in model.inputs:
@@ -84,14 +83,14 @@ class ModelCalls:
         for client in self._clients.values():
             await client.close()
 
-    def _batcher(self, model: ModelRef, balancer: str) -> MicroBatcher[Arrays, Arrays]:
+    def _batcher(self, model: ModelRef, route: Route) -> MicroBatcher[Arrays, Arrays]:
         # not by batch limit: two plug-ins that share a model share its queue, and the first one's limit counts
-        key = (model.name, model.version, balancer, tuple(sorted(model.inputs.items())), model.outputs)
+        key = (model.name, model.version, route, tuple(sorted(model.inputs.items())), model.outputs)
         found = self._batchers.get(key)
         if found is None:
-            client = self._clients.get(balancer)
+            client = self._clients.get(route)
             if client is None:
-                client = self._clients[balancer] = self._client_for(balancer)
+                client = self._clients[route] = self._client_for(route)
             found = self._batchers[key] = MicroBatcher(
                 self._caller(client, model),
                 max_rows=model.max_batch,

@@ -20,6 +20,7 @@ from model_plugins.runtime.breaker import Breaker
 from model_plugins.runtime.calls import Caller, ModelCalls
 from model_plugins.runtime.findings import Failure, Findings, failure_of
 from model_plugins.runtime.observing import RunObserver, RunResult, SilentRuns
+from model_plugins.runtime.route import Route
 from model_plugins.runtime.wants import Wants
 from model_plugins.triton import ModelClient
 
@@ -36,7 +37,7 @@ class PluginRuntime:
         deadline: seconds for one model call, over all its attempts.
         wait: seconds that a row waits for company while a slot is free.
         balancer: of all calls; the default strategy when not given.
-        client_for: strategy name -> model client, instead of `directory` and `balancer`.
+        client_for: route -> model client, instead of `directory` and `balancer`.
         version_of: model name -> the version that its alias names now, "" where none does.
         observer: counts; nobody when not given.
         clock: monotonic seconds.
@@ -51,13 +52,13 @@ class PluginRuntime:
         *,
         wait: float = 0.004,
         balancer: Balancer | None = None,
-        client_for: Callable[[str], Caller] | None = None,
+        client_for: Callable[[Route], Caller] | None = None,
         version_of: Callable[[str], str] = lambda _model: "",
         observer: RunObserver | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._observer = observer or SilentRuns()
-        make = client_for or (lambda _strategy: ModelClient(directory, balancer))
+        make = client_for or (lambda _route: ModelClient(directory, balancer))
         self._calls = ModelCalls(make, in_flight, deadline, wait, self._observer.batch_formed)
         self._version_of = version_of
         self._clock = clock
@@ -226,7 +227,7 @@ class PluginRuntime:
         if model is not None:
             use = plugin.use
             async with asyncio.timeout(None if use.need == "required" else use.patience_s):
-                tensors = await self._calls.outputs(plugin.manifest.name, model, tensors, use.balancer)
+                tensors = await self._calls.outputs(plugin.manifest.name, model, tensors, use.route)
         return await plugin.interpret(tensors)
 
     async def _fuse(self, kind: MediaKind, features: Features, missing: dict[str, str], text: str) -> None:
