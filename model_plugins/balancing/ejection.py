@@ -105,7 +105,7 @@ class Ejector:
             return
         member.failures += 1
         member.failed += 1.0
-        limit = self._settings.consecutive_failures
+        limit = self._settings.consecutive_timeouts if kind == "timeout" else self._settings.consecutive_failures
         if kind == "gone" or (member.readmitted and self.ramp(member, now) < 1.0):
             limit = 1
         if member.failures >= limit:

@@ -9,7 +9,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Defaults are Envoy's outlier detection where it has them, but for times: a model service is no web page.
 
     Attributes:
-        consecutive_failures: timeouts and server errors in a row that eject; a refused connection ejects at once.
+        consecutive_failures: server errors in a row that eject; a refused connection ejects at once.
+        consecutive_timeouts: the same once the last of them is a time-out. Each has cost a caller several times the
+            usual latency, and a probe brings a server that does not hang back in half a second.
         success_margin: an endpoint whose success rate is this far below the others' is ejected, given the volume.
         success_window_s: time constant over which success rates are taken.
         success_volume: calls within the window before a success rate counts.
@@ -25,6 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     consecutive_failures: int = 5
+    consecutive_timeouts: int = 2
     success_margin: float = 0.2
     success_window_s: float = 10.0
     success_volume: float = 20.0

@@ -71,10 +71,19 @@ def test_failures_in_a_row_eject_and_an_answer_between_them_does_not() -> None:
         bench.call(None, "h:0")
     assert not bench.guard.ejected("m")
     for _ in range(5):
-        bench.call(AttemptTimedOut("t"), "h:0")
+        bench.call(Retryable("r"), "h:0")
     assert bench.guard.ejected("m") == {"h:0"}
     assert bench.heard.events == [("ejected", "h:0", 0.5, "consecutive_failures")]
     assert "h:0" not in bench.counts(30)
+
+
+def test_two_time_outs_in_a_row_eject() -> None:
+    bench = Bench(4)
+    for error in (AttemptTimedOut("t"), None, AttemptTimedOut("t")):
+        bench.call(error, "h:0")
+    assert not bench.guard.ejected("m")
+    bench.call(AttemptTimedOut("t"), "h:0")
+    assert bench.guard.ejected("m") == {"h:0"}
 
 
 def test_nobody_listening_ejects_at_once() -> None:
