@@ -40,6 +40,8 @@ JOBMANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntryp
 TASKMANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 CLIENT = "org.apache.flink.client.cli.CliFrontend"
 START_SECONDS = 60.0
+# In the middle of its exec a process shows no environment, so no mark: one look says nothing.
+MISSING_LOOKS = 10
 _OF_WORKERS = (
     "SOSIE_ZOOKEEPER_AUTH_FILE",
     "SOSIE_PLUGIN_ALLOW",
@@ -212,12 +214,26 @@ def _spawn(folder: Path, name: str, memory: list[str], main: str) -> None:
 def _await_slots(cluster: SessionCluster) -> None:
     deadline = time.monotonic() + START_SECONDS
     prefix = f"{cluster.folder}#"
+    missed = dict.fromkeys(("jobmanager", "taskmanager"), 0)
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
             if cluster.overview().get("slots-total", 0) >= cluster.slots:
                 return
         running = {mark.removeprefix(prefix) for process, mark in marked(prefix) if alive(process)}
-        for name in {"jobmanager", "taskmanager"} - running:
-            raise SosieError(f"Flink's {name} ended at its start; see {cluster.folder / 'log' / name}.log and .out")
+        for name, looks in missed.items():
+            missed[name] = 0 if name in running else looks + 1
+            if missed[name] >= MISSING_LOOKS:
+                raise SosieError(
+                    f"Flink's {name} ended at its start; see {cluster.folder / 'log' / name}.log and .out"
+                    + _last_lines(cluster.folder / "log" / f"{name}.out")
+                )
         time.sleep(POLL_SECONDS)
     raise SosieError(f"the Flink cluster has no slots after {START_SECONDS:g} s; see {cluster.folder / 'log'}")
+
+
+def _last_lines(log: Path, lines: int = 5) -> str:
+    try:
+        last = log.read_text(errors="replace").strip().splitlines()[-lines:]
+    except OSError:
+        return ""
+    return "".join(f"\n  {line}" for line in last)
