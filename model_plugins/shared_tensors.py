@@ -7,6 +7,7 @@ laying it into memory that the server has mapped a tenth of that. Answers are sm
 
 from __future__ import annotations
 
+import asyncio
 import math
 import mmap
 import os
@@ -30,6 +31,7 @@ _WORTH_IT = 256 * 1024
 """Bytes; below, the socket is as cheap."""
 _SMALLEST = 1 << 20
 _REGISTER_SECONDS = 2.0
+_UNMAP_PAUSES = (0.0, 0.01, 0.05, 0.2)
 _LOCAL_HOSTS = ("127.", "localhost:", "[::1]:")
 _log = structlog.get_logger(__name__)
 
@@ -125,16 +127,23 @@ class SharedTensors:
         self._all.clear()
 
     async def close(self) -> None:
-        """Let the server unmap."""
-        names = list(self._all)
+        """Let the server unmap what no call uses any more. The rest stays mapped until the server ends."""
+        names = [region.name for region in self._free if region.name in self._all]
         self.forget()
-        for name in names:
-            try:
-                await self._unregister(
-                    service_pb2.SystemSharedMemoryUnregisterRequest(name=name), timeout=_REGISTER_SECONDS
-                )
-            except grpc.aio.AioRpcError as error:
-                _log.debug("not_unmapped", region=name, error=error.details())
+        for pause in _UNMAP_PAUSES:
+            await asyncio.sleep(pause)
+            names = [name for name in names if not await self._unmap(name)]
+            if not names:
+                return
+
+    async def _unmap(self, name: str) -> bool:
+        """False: the server lets go of a region a moment after its answer, or still works on a call given up."""
+        request = service_pb2.SystemSharedMemoryUnregisterRequest(name=name)
+        try:
+            await self._unregister(request, timeout=_REGISTER_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            return "in use" not in (error.details() or "")
+        return True
 
     async def _make(self, size: int) -> Region | None:
         try:

@@ -161,6 +161,7 @@ class ModelClient:
         model = call.batch.model
         tried: set[str] = set()
         failures: list[SosieError] = []
+        failed = ""
         while endpoints := self._endpoints(model):
             if failures and (call.attempts >= _ATTEMPTS or self._budget.tokens < 1.0):
                 break
@@ -172,7 +173,7 @@ class ModelClient:
                 continue
             if failures:
                 self._budget.withdraw()
-                self._observer.retried(model.name, endpoint.address, failure_kind(failures[-1]) or "retryable")
+                self._observer.retried(model.name, failed, failure_kind(failures[-1]) or "retryable")
             tried.add(endpoint.address)
             try:
                 return await self._attempt(endpoint, call, alone=len(endpoints) == 1, tried=tried)
@@ -182,6 +183,7 @@ class ModelClient:
                     raise
                 log.info("model_call_failed", model=model.name, endpoint=endpoint.address, error=str(failure))
                 failures.append(failure)
+                failed = endpoint.address
         if not failures:
             raise self._nobody(model)
         raise next((each for each in reversed(failures) if not isinstance(each, ServerGone)), failures[-1])

@@ -103,3 +103,28 @@ def test_a_server_without_the_extension_gets_messages(kserve: Any) -> None:
     answer, usable = asyncio.run(go())
     assert answer.shape == (40_000, 3)
     assert not usable
+
+
+@pytest.mark.stack
+def test_no_region_stays_mapped_after_a_client_that_closes_at_once(system: System) -> None:
+    """Triton answers a moment before it lets go of the memory."""
+
+    async def go() -> set[str]:
+        for _ in range(5):
+            client = ModelClient(StaticDirectory({MODEL.name: (system.addresses.triton,)}))
+            await asyncio.gather(*[embed(client, pictures(8)) for _ in range(2)])
+            [server] = client._channels.values()
+            ours.update(server.shared._all)
+            await client.close()
+        async with grpc.aio.insecure_channel(system.addresses.triton) as channel:
+            status = channel.unary_unary(
+                "/inference.GRPCInferenceService/SystemSharedMemoryStatus",
+                request_serializer=service_pb2.SystemSharedMemoryStatusRequest.SerializeToString,
+                response_deserializer=service_pb2.SystemSharedMemoryStatusResponse.FromString,
+            )
+            return set((await status(service_pb2.SystemSharedMemoryStatusRequest())).regions)
+
+    ours: set[str] = set()
+    still_mapped = asyncio.run(go())
+    assert ours
+    assert not ours & still_mapped
