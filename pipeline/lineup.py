@@ -197,5 +197,5 @@ class Lineup:
 
 
 def _use(asked: PluginUse | Registered) -> Use:
-    route = Route(balancer=asked.balancer, hedging=asked.hedging, wire=asked.wire)
+    route = Route(balancer=asked.balancer, hedging=asked.hedging, wire=asked.wire, deadline_s=asked.deadline_s)
     return Use(need=asked.need, route=route, patience_s=asked.patience_s)

@@ -86,6 +86,7 @@ class PluginUse(_Frozen):
     `need`: a material whose `required` plug-in fails is tried again, then `dead`; one whose `optional` plug-in fails
     goes on with that feature missing and marked. `patience_s`: for an optional one. `balancer`, `hedging`, `wire`: how
     its model calls choose a server, whether a slow one gets a second attempt beside it, and what is spoken.
+    `deadline_s`: for one model call over all its attempts; more for a model that takes seconds.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -94,6 +95,7 @@ class PluginUse(_Frozen):
     hedging: bool = False
     wire: Literal["grpc", "http"] = "grpc"
     patience_s: Annotated[float, Field(gt=0)] = 5.0
+    deadline_s: Annotated[float, Field(gt=0)] = 10.0
 
 
 class Registered(_Frozen):
@@ -108,6 +110,7 @@ class Registered(_Frozen):
     hedging: bool = False
     wire: Literal["grpc", "http"] = "grpc"
     patience_s: Annotated[float, Field(gt=0)] = 5.0
+    deadline_s: Annotated[float, Field(gt=0)] = 10.0
     prepare_s: Annotated[float, Field(gt=0)] = 2.0
     interpret_s: Annotated[float, Field(gt=0)] = 1.0
 

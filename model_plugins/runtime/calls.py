@@ -39,7 +39,8 @@ class ModelCalls:
     Args:
         client_for: route -> client; called once for each that is used.
         in_flight: calls at a time, for each queue.
-        deadline: seconds for one call, over all its attempts. Waiting for a slot does not count: that is backpressure.
+        deadline: seconds for one call, over all its attempts, unless its route says other. Waiting for a slot does not
+            count: that is backpressure.
         wait: seconds that a row waits for company while a slot is free.
         on_batch: told of each batch that leaves: model, version, rows, seconds that its oldest row waited, rows that
             stay behind.
@@ -92,7 +93,7 @@ class ModelCalls:
             if client is None:
                 client = self._clients[route] = self._client_for(route)
             found = self._batchers[key] = MicroBatcher(
-                self._caller(client, model),
+                self._caller(client, model, self._deadline if route.deadline_s is None else route.deadline_s),
                 max_rows=model.max_batch,
                 wait=self._wait,
                 in_flight=self._in_flight,
@@ -100,11 +101,13 @@ class ModelCalls:
             )
         return found
 
-    def _caller(self, client: Caller, model: ModelRef) -> Callable[[list[Slice[Arrays]]], Awaitable[Sequence[Arrays]]]:
+    def _caller(
+        self, client: Caller, model: ModelRef, seconds: float
+    ) -> Callable[[list[Slice[Arrays]]], Awaitable[Sequence[Arrays]]]:
         async def call(slices: list[Slice[Arrays]]) -> Sequence[Arrays]:
             rows = sum(piece.stop - piece.start for piece in slices)
             pieces = {name: [each.item[name][each.start : each.stop] for each in slices] for name in model.inputs}
-            deadline = asyncio.get_running_loop().time() + self._deadline
+            deadline = asyncio.get_running_loop().time() + seconds
             outputs = await client.infer(model, rows, pieces, deadline)
             answers: list[Arrays] = []
             start = 0

@@ -20,6 +20,7 @@ from model_plugins.runtime import PluginRuntime
 from model_plugins.runtime.active import InProcess, Use
 from model_plugins.runtime.breaker import FAILURES
 from model_plugins.runtime.findings import Findings
+from model_plugins.runtime.route import Route
 
 DOUBLE = ModelRef(name="double", inputs={"in": ("FP32", (3,))}, outputs=("out",), max_batch=4)
 Start = Callable[..., KServe]
@@ -259,3 +260,19 @@ def test_three_loops_in_one_process(kserve: Start) -> None:
     for number in range(3):
         firsts = [features["doubling@3"].array()[0, 0] for features in answers[number]]
         assert firsts == [2.0 * (1000 * number + n) for n in range(200)]
+
+
+def test_a_plugin_of_a_slow_model_may_wait_longer_than_another(kserve: Start) -> None:
+    server = kserve()
+
+    async def act(runtime: PluginRuntime) -> Findings:
+        runtime.take_up(InProcess(Doubling("hasty"), Use(route=Route(deadline_s=0.2))))
+        server.hang.clear()
+        patient = asyncio.create_task(runtime.run("text", {"doubling": rows(1)}))
+        with pytest.raises(Retryable, match="no answer within the deadline"):
+            await runtime.run("text", {"hasty": rows(1)})
+        assert not patient.done()
+        server.hang.set()
+        return await patient
+
+    assert list(with_runtime(act, server.address).features) == ["doubling@3"]
