@@ -27,7 +27,7 @@ from pathlib import Path
 import msgspec
 
 from model_plugins.balancing import Balancer, LeastOutstanding, PeakEwma, RoundRobin, Weighted
-from model_plugins.instances import Endpoint
+from model_plugins.discovery.instances import Endpoint
 
 SERVERS = 100
 SLOW_EVERY = 5

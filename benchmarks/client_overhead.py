@@ -30,8 +30,8 @@ import numpy as np
 import tritonclient.grpc.aio as official
 
 from benchmarks.small_servers import MODEL, SmallServer
-from model_plugins.instances import StaticDirectory
-from model_plugins.triton import ModelClient
+from model_plugins.client.model_client import ModelClient
+from model_plugins.discovery.instances import StaticDirectory
 
 DEADLINE_S = 10.0
 ROWS = np.arange(8, dtype=np.float32).reshape(1, 8)

@@ -17,7 +17,7 @@ from deploy.parts.part import Site, Unhealthy
 from deploy.ports import choose
 from materials.errors import Retryable, SosieError
 from materials.records import Feature
-from model_plugins.instances import StaticDirectory
+from model_plugins.discovery.instances import StaticDirectory
 from model_plugins.protocol import Media, Plugin, TextMedia, VideoMedia
 from model_plugins.runtime import PluginRuntime
 

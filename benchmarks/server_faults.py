@@ -31,8 +31,8 @@ import structlog
 
 from benchmarks.small_servers import MODEL, SmallServer
 from model_plugins.balancing import DEFAULT, by_name
-from model_plugins.instances import StaticDirectory
-from model_plugins.triton import ModelClient
+from model_plugins.client.model_client import ModelClient
+from model_plugins.discovery.instances import StaticDirectory
 
 SERVERS = 3
 INSTANCES = 2

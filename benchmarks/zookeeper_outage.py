@@ -37,10 +37,10 @@ from deploy.parts import zookeeper
 from deploy.parts.part import Site, Unhealthy
 from deploy.ports import choose
 from model_plugins.builtin.image_embedding import ImageEmbedding
-from model_plugins.discovery import EndpointDirectory
-from model_plugins.instances import Payload, ServedModel, ServiceInstance, service_path
+from model_plugins.client.model_client import ModelClient
+from model_plugins.discovery.directory import EndpointDirectory
+from model_plugins.discovery.instances import Payload, ServedModel, ServiceInstance, service_path
 from model_plugins.protocol import ModelRef
-from model_plugins.triton import ModelClient
 
 _POLL_S = 0.02
 

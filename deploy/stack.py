@@ -28,7 +28,7 @@ from deploy.processes import alive, end, marked, wait_until
 from deploy.record import PartRecord, PartStatus, StackRecord, load, log_folder, run_folder, save
 from deploy.supervisor import REQUEST, Request
 from materials.errors import SosieError, UsageError
-from model_plugins.zookeeper_access import ENVIRONMENT as AUTH_FILE
+from model_plugins.discovery.zookeeper_access import ENVIRONMENT as AUTH_FILE
 
 POLL_SECONDS = 0.05
 STOP_SECONDS = 60.0

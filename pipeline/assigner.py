@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from materials.records import AssignItem, Assignment
-from model_plugins.batching import MicroBatcher, Slice
+from model_plugins.client.batching import MicroBatcher, Slice
 from vector_index.client import AsyncIndexClient
 
 _MAX_ITEMS = 64

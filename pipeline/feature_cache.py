@@ -18,7 +18,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from materials.records import Feature, Features
-from model_plugins.batching import MicroBatcher, Slice
+from model_plugins.client.batching import MicroBatcher, Slice
 from model_plugins.protocol import MediaKind
 from model_plugins.runtime.findings import Findings
 from pipeline.projection import FEATURES, MEDIA, SAME

@@ -17,7 +17,7 @@ from deploy.addresses import Addresses, GivenAddresses
 from materials.errors import Permanent, Rejected, UsageError
 from materials.records import AssignItem, Candidate, Features, Kind
 from model_plugins import registry
-from model_plugins.discovery import EndpointDirectory
+from model_plugins.discovery.directory import EndpointDirectory
 from model_plugins.protocol import Media, MediaKind, Plugin, TextMedia
 from model_plugins.runtime import PluginRuntime
 from pipeline.media.limits import MediaAccess, MediaLimits

@@ -14,7 +14,8 @@ from deploy import record
 from deploy.addresses import Addresses
 from deploy.model_server.library_sync import RUNTIME, adopt, materialise, runner
 from materials.errors import SosieError, UsageError
-from model_plugins.instances import Endpoint
+from model_plugins.discovery.instances import Endpoint
+from model_plugins.discovery.zookeeper_access import Access, from_environment
 from model_plugins.library import promotion
 from model_plugins.library.announced import Announced
 from model_plugins.library.deployment import Deployed, Place, deploy, missing_from, wait_announced
@@ -26,7 +27,6 @@ from model_plugins.library.servers import ModelServer
 from model_plugins.library.source import read_source
 from model_plugins.library.store import open_store
 from model_plugins.library.verification import verify
-from model_plugins.zookeeper_access import Access, from_environment
 from pipeline.library_location import library_location
 
 _SETTLE: Final = 2.0

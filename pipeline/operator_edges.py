@@ -12,12 +12,12 @@ from typing import Literal
 from deploy.addresses import Addresses
 from model_plugins import registry
 from model_plugins.balancing import by_name
+from model_plugins.client.model_client import ModelClient
 from model_plugins.metrics.worker import WorkerMetrics
 from model_plugins.protocol import Manifest, MediaKind
 from model_plugins.runtime import PluginRuntime
 from model_plugins.runtime.route import Route
 from model_plugins.targets import is_built_in, target_of
-from model_plugins.triton import ModelClient
 from pipeline.assigner import BatchingAssigner
 from pipeline.feature_cache import FeatureCache
 from pipeline.lineup import Lineup

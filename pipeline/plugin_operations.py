@@ -16,6 +16,7 @@ from deploy import stack
 from deploy.addresses import GivenAddresses
 from materials.errors import UsageError
 from model_plugins import conformance
+from model_plugins.discovery.zookeeper_access import Access
 from model_plugins.hosting.limits import PluginSource
 from model_plugins.library.store import open_store
 from model_plugins.metrics.reading import recent
@@ -31,7 +32,6 @@ from model_plugins.registry.registering import Registration, register
 from model_plugins.registry.signing import SigningKey
 from model_plugins.registry.wheel_cache import WheelCache
 from model_plugins.registry.wheel_store import LibraryWheels
-from model_plugins.zookeeper_access import Access
 from pipeline.library_location import library_location
 
 KEY = Path("keys") / "plugins.key"

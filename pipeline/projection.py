@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from materials.errors import Retryable
 from materials.parsing import MAX_POST_MEDIA
 from materials.records import Feature, Features, Outcome
-from model_plugins.batching import MicroBatcher, Slice
+from model_plugins.client.batching import MicroBatcher, Slice
 
 FEATURES = "sosie:feat:"
 SAME = "sosie:same:"

@@ -21,7 +21,7 @@ from deploy.addresses import Addresses
 from materials.errors import Permanent, Rejected, Retryable
 from materials.records import Feature
 from model_plugins import registry
-from model_plugins.discovery import EndpointDirectory
+from model_plugins.discovery.directory import EndpointDirectory
 from model_plugins.protocol import Manifest, Plugin
 from model_plugins.runtime import PluginRuntime
 from model_plugins.runtime.runtime import feature_key

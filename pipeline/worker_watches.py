@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from model_plugins.discovery import EndpointDirectory
+from model_plugins.discovery.directory import EndpointDirectory
+from model_plugins.discovery.zookeeper_access import Access
 from model_plugins.library.live_aliases import AliasWatcher
 from model_plugins.library.store import open_store
 from model_plugins.registry.acceptance import Acceptance
@@ -14,7 +15,6 @@ from model_plugins.registry.allow import AllowFile
 from model_plugins.registry.live import LiveRegistry
 from model_plugins.registry.wheel_cache import WheelCache
 from model_plugins.registry.wheel_store import LibraryWheels
-from model_plugins.zookeeper_access import Access
 from pipeline.library_location import library_location
 from pipeline.spec import Registered
 

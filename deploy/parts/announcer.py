@@ -11,8 +11,8 @@ from deploy.java import clean_environment
 from deploy.model_server.catalogue import served
 from deploy.parts import triton, zookeeper
 from deploy.parts.part import Launch, Part, Site, Unhealthy
-from model_plugins.instances import decode, endpoint_of, service_path
-from model_plugins.zookeeper_access import ENVIRONMENT as AUTH_FILE
+from model_plugins.discovery.instances import decode, endpoint_of, service_path
+from model_plugins.discovery.zookeeper_access import ENVIRONMENT as AUTH_FILE
 
 NAME = "announcer"
 
@@ -29,7 +29,7 @@ def triton_address(site: Site) -> str:
 
 def launch(site: Site) -> Launch:
     """It holds the ephemeral node, and so lives as long as the announcement."""
-    argv = [sys.executable, "-P", "-m", "model_plugins.announce"]
+    argv = [sys.executable, "-P", "-m", "model_plugins.discovery.announce"]
     argv += ["--triton-grpc", triton_address(site), "--zookeeper", quorum(site)]
     if not site.given.triton:
         argv += ["--triton-http", site.local(triton.NAME, "http")]

@@ -15,7 +15,7 @@ import structlog
 from model_plugins.balancing.protocol import Clock
 from model_plugins.balancing.settings import Settings
 from model_plugins.call_errors import is_servers_fault
-from model_plugins.instances import Endpoint
+from model_plugins.discovery.instances import Endpoint
 from model_plugins.observing import CallObserver, FailureKind
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,7 @@ from model_plugins.balancing.ejection import Ejector, Member
 from model_plugins.balancing.protocol import Balancer, Clock
 from model_plugins.balancing.settings import Settings
 from model_plugins.call_errors import ModelUnknown, failure_kind
-from model_plugins.instances import Endpoint
+from model_plugins.discovery.instances import Endpoint
 from model_plugins.observing import CallObserver, Silent
 
 _UNKNOWN_MODEL_REST_S = 1.0

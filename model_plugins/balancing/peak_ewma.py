@@ -16,7 +16,7 @@ from collections.abc import Collection, Sequence
 
 from model_plugins.balancing.protocol import Clock, Key, gone_keys, untried
 from model_plugins.call_errors import failure_kind, is_servers_fault
-from model_plugins.instances import Endpoint
+from model_plugins.discovery.instances import Endpoint
 
 DECAY_S = 10.0
 CHOICES = 16

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
-from model_plugins.instances import Endpoint
+from model_plugins.discovery.instances import Endpoint
 
 Clock = Callable[[], float]
 """Monotonic seconds."""

@@ -6,7 +6,7 @@ import random
 from collections.abc import Collection, Sequence
 
 from model_plugins.balancing.protocol import Key, gone_keys, untried
-from model_plugins.instances import Endpoint
+from model_plugins.discovery.instances import Endpoint
 
 
 class RoundRobin:

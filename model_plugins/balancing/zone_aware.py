@@ -6,7 +6,7 @@ import random
 from collections.abc import Collection, Sequence
 
 from model_plugins.balancing.protocol import Balancer, untried
-from model_plugins.instances import Endpoint
+from model_plugins.discovery.instances import Endpoint
 
 SPARE = 1.4
 """A zone keeps all its calls while this many times its usable share reaches 1 (Envoy's overprovisioning factor)."""

@@ -8,7 +8,6 @@ from importlib.metadata import entry_points
 from materials.errors import Permanent
 from model_plugins.conformance.base import Suite
 from model_plugins.conformance.promises import DoesNotApply, broken, demand, promise
-from model_plugins.kserve import numpy_dtype
 from model_plugins.protocol import (
     ANY,
     MEDIA_KINDS,
@@ -22,6 +21,7 @@ from model_plugins.protocol import (
     VideoMedia,
 )
 from model_plugins.registry import GROUP
+from model_plugins.transports.kserve import numpy_dtype
 
 MEDIA_TYPES: dict[str, type] = {"image": ImageMedia, "video": VideoMedia, "text": TextMedia}
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")

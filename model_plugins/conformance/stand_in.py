@@ -12,8 +12,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from model_plugins.kserve import numpy_dtype
 from model_plugins.protocol import ANY, ModelRef
+from model_plugins.transports.kserve import numpy_dtype
 
 Arrays = dict[str, NDArray[Any]]
 Outputs = Mapping[str, tuple[str, tuple[int, ...]]]

@@ -10,8 +10,8 @@ import numpy as np
 
 from model_plugins.hosting.limits import HostLimits
 from model_plugins.hosting.shared_memory import ArrayRef
-from model_plugins.kserve import numpy_dtype
 from model_plugins.protocol import Manifest
+from model_plugins.transports.kserve import numpy_dtype
 
 _DTYPE = re.compile(r"[<>|=]?(\?|b1|[iu][1248]|f[248]|c(8|16)|[SU][0-9]{1,6})")
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")

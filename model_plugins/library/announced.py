@@ -9,8 +9,8 @@ from kazoo.exceptions import KazooException, NoNodeError
 from kazoo.handlers.threading import KazooTimeoutError
 
 from materials.errors import Retryable
-from model_plugins.instances import BASE_PATH, Endpoint, decode, endpoint_of, service_path, usable
-from model_plugins.zookeeper_access import OPEN, Access
+from model_plugins.discovery.instances import BASE_PATH, Endpoint, decode, endpoint_of, service_path, usable
+from model_plugins.discovery.zookeeper_access import OPEN, Access
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from materials.errors import Permanent, SosieError
-from model_plugins.instances import Endpoint
+from model_plugins.discovery.instances import Endpoint
 from model_plugins.library.library import Library
 from model_plugins.library.records import Card
 from model_plugins.library.servers import ModelServer, describe

@@ -18,9 +18,9 @@ from kazoo.exceptions import BadVersionError, KazooException, NodeExistsError, N
 from kazoo.handlers.threading import KazooTimeoutError
 
 from materials.errors import Retryable
+from model_plugins.discovery.zookeeper_access import OPEN, Access, close_folders
+from model_plugins.discovery.zookeeper_session import ZooKeeperSession
 from model_plugins.library.records import PRODUCTION
-from model_plugins.zookeeper_access import OPEN, Access, close_folders
-from model_plugins.zookeeper_session import ZooKeeperSession
 
 log = structlog.get_logger(__name__)
 

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 import structlog
 
+from model_plugins.discovery.zookeeper_access import Access
 from model_plugins.metrics.rows import Recent, merge
 from model_plugins.metrics.worker import OperatorRecent
 from model_plugins.metrics.workers import Worker, workers
-from model_plugins.zookeeper_access import Access
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, ProcessCollector, generate_latest
 from prometheus_client.registry import Collector
 
-from model_plugins.announcer import EphemeralNodes
+from model_plugins.discovery.announcer import EphemeralNodes
 from model_plugins.metrics.families import Source, families
 from model_plugins.metrics.http_endpoint import HttpEndpoint
 from model_plugins.metrics.recorder import Recorder

@@ -12,7 +12,7 @@ from kazoo.exceptions import KazooException, NoNodeError
 from kazoo.handlers.threading import KazooTimeoutError
 
 from materials.errors import UsageError
-from model_plugins.zookeeper_access import Access, from_environment
+from model_plugins.discovery.zookeeper_access import Access, from_environment
 
 log = structlog.get_logger(__name__)
 

@@ -12,9 +12,9 @@ from kazoo.exceptions import AuthFailedError, BadVersionError, KazooException, N
 from kazoo.handlers.threading import KazooTimeoutError
 
 from materials.errors import Retryable, UsageError
+from model_plugins.discovery.zookeeper_access import OPEN, Access, AccessRefused, close_folders
 from model_plugins.registry.acceptance import installed_names
 from model_plugins.registry.entries import BASE_PATH, PluginEntry, check, decode
-from model_plugins.zookeeper_access import OPEN, Access, AccessRefused, close_folders
 
 log = structlog.get_logger(__name__)
 

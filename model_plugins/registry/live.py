@@ -12,11 +12,11 @@ import structlog
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
 
+from model_plugins.discovery.zookeeper_access import OPEN, Access
+from model_plugins.discovery.zookeeper_session import ZooKeeperSession
 from model_plugins.registry.acceptance import Acceptance, LivePlugin, Refused
 from model_plugins.registry.allow import AllowList
 from model_plugins.registry.entries import BASE_PATH, PluginEntry, decode
-from model_plugins.zookeeper_access import OPEN, Access
-from model_plugins.zookeeper_session import ZooKeeperSession
 
 __all__ = ["LivePlugin", "LiveRegistry", "Snapshot"]
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model_plugins.batching import MicroBatcher, Slice
+from model_plugins.client.batching import MicroBatcher, Slice
 from model_plugins.protocol import ANY, ModelRef, Tensors
 from model_plugins.runtime.inputs import Arrays, check_inputs
 from model_plugins.runtime.route import Route

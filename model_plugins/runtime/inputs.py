@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materials.errors import Permanent
-from model_plugins.kserve import numpy_dtype
 from model_plugins.protocol import ANY, ModelRef, Tensors
+from model_plugins.transports.kserve import numpy_dtype
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -13,7 +13,8 @@ import structlog
 from materials.errors import Permanent, Rejected, UsageError
 from materials.records import Feature, Features
 from model_plugins.balancing import Balancer
-from model_plugins.instances import Directory
+from model_plugins.client.model_client import ModelClient
+from model_plugins.discovery.instances import Directory
 from model_plugins.protocol import Manifest, Media, MediaKind, ModelRef, Plugin, Tensors, TextMedia
 from model_plugins.runtime.active import ActivePlugin, InProcess
 from model_plugins.runtime.breaker import Breaker
@@ -22,7 +23,6 @@ from model_plugins.runtime.findings import Failure, Findings, failure_of
 from model_plugins.runtime.observing import RunObserver, RunResult, SilentRuns
 from model_plugins.runtime.route import Route
 from model_plugins.runtime.wants import Wants
-from model_plugins.triton import ModelClient
 
 log = structlog.get_logger(__name__)
 

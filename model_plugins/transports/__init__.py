@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from model_plugins.instances import Endpoint
+from model_plugins.discovery.instances import Endpoint
 from model_plugins.transports.grpc_transport import GrpcTransport
 from model_plugins.transports.http_transport import HttpTransport
 from model_plugins.transports.transport import Answer, Batch, Transport

@@ -5,8 +5,8 @@ from __future__ import annotations
 import grpc
 from tritonclient.grpc import service_pb2
 
-from model_plugins.kserve import INFER_METHOD, error_of, read_response
-from model_plugins.shared_tensors import SharedTensors, is_unmapped
+from model_plugins.transports.kserve import INFER_METHOD, error_of, read_response
+from model_plugins.transports.shared_tensors import SharedTensors, is_unmapped
 from model_plugins.transports.transport import Answer, Batch
 
 _READY_METHOD = "/inference.GRPCInferenceService/ModelReady"

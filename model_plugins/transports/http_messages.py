@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from materials.errors import Overloaded, Permanent, Retryable, SosieError
 from model_plugins.call_errors import ModelUnknown, ServerGone
-from model_plugins.kserve import QUEUE_FULL, check_outputs, numpy_dtype
 from model_plugins.protocol import ModelRef
+from model_plugins.transports.kserve import QUEUE_FULL, check_outputs, numpy_dtype
 from model_plugins.transports.transport import Answer, Batch
 
 HEADER_LENGTH = "Inference-Header-Content-Length"

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Protocol
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
-from model_plugins.kserve import build_request
 from model_plugins.protocol import ModelRef
+from model_plugins.transports.kserve import build_request
 
 
 class Answer(NamedTuple):

@@ -11,9 +11,9 @@ import typer
 
 from deploy.addresses import ENVIRONMENT, GivenAddresses
 from materials.errors import UsageError
-from model_plugins import announce
-from model_plugins.zookeeper_access import ENVIRONMENT as AUTH_FILE
-from model_plugins.zookeeper_access import Access
+from model_plugins.discovery import announce
+from model_plugins.discovery.zookeeper_access import ENVIRONMENT as AUTH_FILE
+from model_plugins.discovery.zookeeper_access import Access
 from pipeline.cli import output
 
 EPILOG = (

@@ -1,4 +1,4 @@
-"""`python -m model_plugins.announce` as the stack starts it: a process of its own, ended by signals."""
+"""`python -m model_plugins.discovery.announce` as the stack starts it: a process of its own, ended by signals."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from model_servers import KServe, ZooKeeper, wait_until
 
-from model_plugins.announce import parse_address
-from model_plugins.discovery import EndpointDirectory
-from model_plugins.readiness import Readiness, ServedModel, ServerProbe, ServerView
+from model_plugins.discovery.announce import parse_address
+from model_plugins.discovery.directory import EndpointDirectory
+from model_plugins.discovery.readiness import Readiness, ServedModel, ServerProbe, ServerView
 
 Start = Callable[..., KServe]
 ROOT = Path(__file__).parents[3]
@@ -24,7 +24,7 @@ def announce(quorum: ZooKeeper, tmp_path: Path) -> Iterator[Callable[[KServe], s
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(server: KServe) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "model_plugins.announce", "--triton-grpc", server.address]
+        command = [sys.executable, "-m", "model_plugins.discovery.announce", "--triton-grpc", server.address]
         command += ["--triton-http", "127.0.0.1:8000", "--zookeeper", quorum.address, "--interval", "0.05"]
         with (tmp_path / f"announce-{len(processes)}.log").open("wb") as log:
             processes.append(subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log))
@@ -106,7 +106,7 @@ def test_a_busy_server_is_given_patience_and_a_dead_one_is_not() -> None:
 
 def test_wrong_use_of_the_command() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "model_plugins.announce", "--triton-grpc", "nonsense", "--zookeeper", "h:1"],
+        [sys.executable, "-m", "model_plugins.discovery.announce", "--triton-grpc", "nonsense", "--zookeeper", "h:1"],
         cwd=ROOT,
         capture_output=True,
         text=True,

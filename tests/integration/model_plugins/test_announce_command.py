@@ -14,9 +14,9 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError
 from model_servers import KServe, ZooKeeper, wait_until
 
-from model_plugins.discovery import EndpointDirectory
-from model_plugins.instances import service_path
-from model_plugins.zookeeper_access import Access
+from model_plugins.discovery.directory import EndpointDirectory
+from model_plugins.discovery.instances import service_path
+from model_plugins.discovery.zookeeper_access import Access
 
 ROOT = Path(__file__).parents[3]
 MOUNTED = (

@@ -6,7 +6,7 @@ from typing import Any
 
 from model_servers import KServe
 
-from model_plugins.readiness import ServerProbe
+from model_plugins.discovery.readiness import ServerProbe
 
 
 class Changing(KServe):

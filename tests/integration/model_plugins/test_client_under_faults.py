@@ -14,10 +14,10 @@ from model_servers import KServe
 
 from materials.errors import Overloaded, Retryable
 from model_plugins.balancing import RoundRobin, Settings
-from model_plugins.instances import StaticDirectory
+from model_plugins.client.model_client import ModelClient
+from model_plugins.discovery.instances import StaticDirectory
 from model_plugins.observing import Attempt, FailureKind
 from model_plugins.protocol import ModelRef
-from model_plugins.triton import ModelClient
 
 DOUBLE = ModelRef(name="double", inputs={"in": ("FP32", (3,))}, outputs=("out",), max_batch=4)
 ROWS = {"in": [np.ones((1, 3), np.float32)]}

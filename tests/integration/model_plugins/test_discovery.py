@@ -11,9 +11,9 @@ import pytest
 from kazoo.client import KazooClient
 from model_servers import ZooKeeper, wait_until
 
-from model_plugins.announcer import Announcer
-from model_plugins.discovery import EndpointDirectory
-from model_plugins.instances import BASE_PATH, Payload, ServedModel, ServiceInstance, State, service_path
+from model_plugins.discovery.announcer import Announcer
+from model_plugins.discovery.directory import EndpointDirectory
+from model_plugins.discovery.instances import BASE_PATH, Payload, ServedModel, ServiceInstance, State, service_path
 
 SESSION = 2.0
 """Seconds that the clients ask for; the server grants its own minimum, two ticks of two seconds."""

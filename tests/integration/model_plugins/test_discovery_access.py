@@ -17,10 +17,10 @@ from kazoo.security import OPEN_ACL_UNSAFE
 from model_servers import KServe, ZooKeeper, wait_until
 
 from materials.errors import SosieError, UsageError
-from model_plugins.announcer import Announcer
-from model_plugins.discovery import EndpointDirectory
-from model_plugins.instances import Payload, ServedModel, ServiceInstance, service_path
-from model_plugins.zookeeper_access import ENVIRONMENT, OPEN, Access
+from model_plugins.discovery.announcer import Announcer
+from model_plugins.discovery.directory import EndpointDirectory
+from model_plugins.discovery.instances import Payload, ServedModel, ServiceInstance, service_path
+from model_plugins.discovery.zookeeper_access import ENVIRONMENT, OPEN, Access
 
 ROOT = Path(__file__).parents[3]
 OURS, OTHERS = Access("sosie", "s3cret-pass"), Access("mallory", "guess")
@@ -197,7 +197,7 @@ def test_the_command_with_credentials(
     file = tmp_path / "auth"
     file.write_text("sosie:s3cret-pass\n")
     file.chmod(0o600)
-    command = [sys.executable, "-m", "model_plugins.announce", "--triton-grpc", server.address]
+    command = [sys.executable, "-m", "model_plugins.discovery.announce", "--triton-grpc", server.address]
     command += ["--zookeeper", quorum.address, "--interval", "0.05"]
     command += ["--zookeeper-auth-file", str(file)] if by == "option" else []
     environment = {**os.environ, **({ENVIRONMENT: str(file)} if by == "environment" else {})}

@@ -18,13 +18,13 @@ import pytest
 from kazoo.client import KazooClient
 from model_servers import KServe, ZooKeeper, wait_until
 
-from model_plugins.announcer import Announcer
-from model_plugins.discovery import EndpointDirectory
-from model_plugins.endpoint_snapshot import EndpointSnapshots
-from model_plugins.instances import Endpoint, Payload, ServedModel, ServiceInstance, decode, service_path
+from model_plugins.client.model_client import ModelClient
+from model_plugins.discovery.announcer import Announcer
+from model_plugins.discovery.directory import EndpointDirectory
+from model_plugins.discovery.endpoint_snapshot import EndpointSnapshots
+from model_plugins.discovery.instances import Endpoint, Payload, ServedModel, ServiceInstance, decode, service_path
+from model_plugins.discovery.zookeeper_access import Access
 from model_plugins.protocol import ModelRef
-from model_plugins.triton import ModelClient
-from model_plugins.zookeeper_access import Access
 
 Start = Callable[..., KServe]
 ROOT = Path(__file__).parents[3]
@@ -75,7 +75,7 @@ class Load:
 
 @contextmanager
 def announcing(quorum: ZooKeeper, server: KServe, tmp_path: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "model_plugins.announce", "--triton-grpc", server.address]
+    command = [sys.executable, "-m", "model_plugins.discovery.announce", "--triton-grpc", server.address]
     command += ["--zookeeper", quorum.address, "--interval", "0.05", "--session-timeout", "4", *more]
     with (tmp_path / f"announce-{server.port}.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)

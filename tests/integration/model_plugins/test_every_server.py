@@ -13,10 +13,10 @@ import pytest
 from benchmarks.small_servers import MODEL, SmallServer
 from materials.errors import Permanent, Retryable
 from model_plugins.call_errors import AttemptTimedOut, ModelUnknown, ServerGone
-from model_plugins.instances import Endpoint, StaticDirectory
+from model_plugins.client.model_client import ModelClient
+from model_plugins.discovery.instances import Endpoint, StaticDirectory
 from model_plugins.protocol import ModelRef
 from model_plugins.transports import Batch, GrpcTransport, HttpTransport, Transport, Wire, transport_to
-from model_plugins.triton import ModelClient
 
 pytestmark = pytest.mark.stack
 

@@ -11,8 +11,8 @@ from kazoo.client import KazooClient
 from model_servers import ZooKeeper, wait_until
 
 from materials.errors import Retryable
+from model_plugins.discovery.zookeeper_access import Access
 from model_plugins.library.live_aliases import ALIASES_PATH, AliasWatcher, publish, published
-from model_plugins.zookeeper_access import Access
 
 
 @pytest.fixture

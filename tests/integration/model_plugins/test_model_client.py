@@ -14,9 +14,9 @@ from tritonclient.grpc import service_pb2
 
 from materials.errors import Overloaded, Permanent, Retryable
 from model_plugins.balancing import by_name
-from model_plugins.instances import StaticDirectory
+from model_plugins.client.model_client import ModelClient
+from model_plugins.discovery.instances import StaticDirectory
 from model_plugins.protocol import ModelRef
-from model_plugins.triton import ModelClient
 
 DOUBLE = ModelRef(name="double", inputs={"in": ("FP32", (3,))}, outputs=("out",), max_batch=4)
 Start = Callable[..., KServe]

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from deploy import stack
 from deploy.addresses import Addresses, GivenAddresses
-from model_plugins.discovery import EndpointDirectory
+from model_plugins.discovery.directory import EndpointDirectory
 from model_plugins.library.deployment import Place, deploy
 from model_plugins.library.live_aliases import AliasWatcher
 from model_plugins.library.servers import ModelServer

@@ -16,6 +16,7 @@ from model_servers import ZooKeeper, wait_until
 from plugin_projects import WHEEL_NAME, project, wheel
 
 from materials.errors import UsageError
+from model_plugins.discovery.zookeeper_access import Access, AccessRefused
 from model_plugins.library.store import FolderStore
 from model_plugins.registry.acceptance import Acceptance
 from model_plugins.registry.admin import PluginAdmin
@@ -26,7 +27,6 @@ from model_plugins.registry.registering import register
 from model_plugins.registry.signing import SigningKey
 from model_plugins.registry.wheel_cache import WheelCache
 from model_plugins.registry.wheel_store import LibraryWheels
-from model_plugins.zookeeper_access import Access, AccessRefused
 
 OWNER = Access("owner", "a good secret")
 STRANGER = Access("stranger", "another")

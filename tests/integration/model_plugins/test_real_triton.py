@@ -16,11 +16,11 @@ from materials.records import Features
 from model_plugins.builtin.image_embedding import MODEL, ImageEmbedding
 from model_plugins.builtin.sample_media import gradient_scene
 from model_plugins.builtin.video_embedding import VideoEmbedding
-from model_plugins.discovery import EndpointDirectory
+from model_plugins.client.model_client import ModelClient
+from model_plugins.discovery.directory import EndpointDirectory
+from model_plugins.discovery.readiness import ServerProbe
 from model_plugins.protocol import ImageMedia, ModelRef, VideoMedia
-from model_plugins.readiness import ServerProbe
 from model_plugins.runtime import PluginRuntime
-from model_plugins.triton import ModelClient
 
 pytestmark = pytest.mark.stack
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from materials.errors import Permanent, Retryable, UsageError
 from materials.records import Feature
-from model_plugins.instances import StaticDirectory
+from model_plugins.discovery.instances import StaticDirectory
 from model_plugins.protocol import Example, Manifest, ModelRef, Tensors, TextMedia
 from model_plugins.runtime import PluginRuntime
 from model_plugins.runtime.active import InProcess, Use

@@ -10,7 +10,7 @@ import pytest
 from model_servers import KServe
 from tritonclient.grpc import service_pb2
 
-from model_plugins.readiness import ServerProbe
+from model_plugins.discovery.readiness import ServerProbe
 
 
 class AnswersAsMLServer(KServe):

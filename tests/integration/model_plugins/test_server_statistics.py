@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from benchmarks.small_servers import MODEL, SmallServer
-from model_plugins.instances import StaticDirectory
+from model_plugins.client.model_client import ModelClient
+from model_plugins.discovery.instances import StaticDirectory
 from model_plugins.metrics.server_statistics import StatisticsPoller, Unsupported, ask
 from model_plugins.metrics.worker import WorkerMetrics
-from model_plugins.triton import ModelClient
 
 pytestmark = pytest.mark.stack
 

@@ -16,10 +16,10 @@ from tritonclient.grpc import service_pb2
 
 from model_plugins.builtin.image_embedding import MODEL
 from model_plugins.builtin.sample_media import gradient_scene
-from model_plugins.instances import StaticDirectory
+from model_plugins.client.model_client import ModelClient
+from model_plugins.discovery.instances import StaticDirectory
 from model_plugins.protocol import ModelRef
-from model_plugins.shared_tensors import SharedTensors
-from model_plugins.triton import ModelClient
+from model_plugins.transports.shared_tensors import SharedTensors
 
 
 def pictures(count: int) -> NDArray[np.uint8]:

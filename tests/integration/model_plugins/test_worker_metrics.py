@@ -24,14 +24,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.grpc import service_pb2
 
 from materials.errors import UsageError
-from model_plugins.instances import StaticDirectory
+from model_plugins.client.model_client import ModelClient
+from model_plugins.discovery.instances import StaticDirectory
 from model_plugins.metrics import server_statistics
 from model_plugins.metrics.reading import recent
 from model_plugins.metrics.server_statistics import StatisticsPoller, Unsupported
 from model_plugins.metrics.worker import ADVERTISE, BIND, WorkerMetrics
 from model_plugins.metrics.workers import targets, workers
 from model_plugins.protocol import Manifest, ModelRef
-from model_plugins.triton import ModelClient
 
 ROOT = Path(__file__).parents[3]
 DOUBLE = ModelRef(name="double", inputs={"in": ("FP32", (3,))}, outputs=("out",), max_batch=4)

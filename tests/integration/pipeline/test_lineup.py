@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from materials.errors import UsageError
+from model_plugins.discovery.instances import StaticDirectory
 from model_plugins.hosting.limits import PluginSource
-from model_plugins.instances import StaticDirectory
 from model_plugins.protocol import MediaKind, TextMedia
 from model_plugins.registry.acceptance import LivePlugin
 from model_plugins.runtime import PluginRuntime

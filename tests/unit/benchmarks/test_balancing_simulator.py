@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.balancing import MEAN_S, SERVICES, Clock, Cluster, Omniscient, cluster, quantile, simulate
 from model_plugins.balancing import PeakEwma, RoundRobin
-from model_plugins.instances import Endpoint
+from model_plugins.discovery.instances import Endpoint
 
 
 @pytest.mark.parametrize("load", [0.3, 0.6])

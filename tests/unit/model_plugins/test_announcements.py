@@ -7,10 +7,10 @@ import json
 import pytest
 from kazoo.security import OPEN_ACL_UNSAFE, READ_ACL_UNSAFE
 
-from model_plugins.announce import Options, Roster
-from model_plugins.instances import Payload, ServedModel, ServiceInstance, decode, endpoint_of, usable
-from model_plugins.readiness import Readiness, ServerView
-from model_plugins.zookeeper_access import Access
+from model_plugins.discovery.announce import Options, Roster
+from model_plugins.discovery.instances import Payload, ServedModel, ServiceInstance, decode, endpoint_of, usable
+from model_plugins.discovery.readiness import Readiness, ServerView
+from model_plugins.discovery.zookeeper_access import Access
 
 CURATOR = (
     b'{"name":"m","id":"j1","address":"10.0.0.9","port":8001,"sslPort":null,'

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_plugins.balancing import Latencies
-from model_plugins.hedging import hedged
-from model_plugins.instances import Endpoint
-from model_plugins.patience import FLOOR_S, Patience
+from model_plugins.client.hedging import hedged
+from model_plugins.client.patience import FLOOR_S, Patience
+from model_plugins.discovery.instances import Endpoint
 
 ONE, TWO = (Endpoint(id=str(n), model="m", address=f"h:{n}") for n in (1, 2))
 

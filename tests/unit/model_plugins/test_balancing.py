@@ -21,7 +21,7 @@ from model_plugins.balancing import (
     by_name,
 )
 from model_plugins.call_errors import ServerGone
-from model_plugins.instances import Endpoint
+from model_plugins.discovery.instances import Endpoint
 
 
 class Clock:

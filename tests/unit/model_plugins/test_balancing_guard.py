@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from materials.errors import Overloaded, Permanent, Retryable
 from model_plugins.balancing import NAMES, Guard, RoundRobin, Settings, by_name
 from model_plugins.call_errors import AttemptTimedOut, ModelUnknown, ServerGone
-from model_plugins.instances import Endpoint
+from model_plugins.discovery.instances import Endpoint
 from model_plugins.observing import Silent
 
 ERRORS = [None, Retryable("r"), Overloaded("o", 0.5), Permanent("p"), ServerGone("g"), AttemptTimedOut("t")]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from materials.errors import Permanent, Retryable
-from model_plugins.batching import MicroBatcher, Slice
+from model_plugins.client.batching import MicroBatcher, Slice
 
 Rows = list[int]
 

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from model_plugins.instances import ServedModel
+from model_plugins.discovery.instances import ServedModel
 
 log = structlog.get_logger(__name__)
 

@@ -12,12 +12,12 @@ import structlog
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError
 
-from model_plugins.announcer import Announcer
-from model_plugins.endpoint_snapshot import EndpointSnapshots
-from model_plugins.instances import Endpoint, service_path, usable
-from model_plugins.service_folder import FolderReader, ReadCounts
-from model_plugins.zookeeper_access import Access, AccessRefused, from_environment
-from model_plugins.zookeeper_session import ZooKeeperSession
+from model_plugins.discovery.announcer import Announcer
+from model_plugins.discovery.endpoint_snapshot import EndpointSnapshots
+from model_plugins.discovery.instances import Endpoint, service_path, usable
+from model_plugins.discovery.service_folder import FolderReader, ReadCounts
+from model_plugins.discovery.zookeeper_access import Access, AccessRefused, from_environment
+from model_plugins.discovery.zookeeper_session import ZooKeeperSession
 
 __all__ = ["Announcer", "EndpointDirectory"]
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from materials.errors import Overloaded, Permanent, Retryable, SosieError
 from model_plugins.balancing import Balancer, Guard, RetryBudget, Settings, by_name
 from model_plugins.call_errors import AttemptTimedOut, ModelUnknown, ServerGone, failure_kind
-from model_plugins.hedging import hedged
-from model_plugins.instances import Directory, Endpoint
+from model_plugins.client.hedging import hedged
+from model_plugins.client.patience import Patience
+from model_plugins.client.probing import Prober
+from model_plugins.discovery.instances import Directory, Endpoint
 from model_plugins.observing import Attempt, CallObserver, Silent
-from model_plugins.patience import Patience
-from model_plugins.probing import Prober
 from model_plugins.protocol import ModelRef
 from model_plugins.transports import Answer, Batch, Transport, Wire, address_of, transport_to
 

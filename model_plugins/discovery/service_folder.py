@@ -15,8 +15,8 @@ import structlog
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError, NoNodeError
 
-from model_plugins.instances import Endpoint, ServiceInstance, decode, endpoint_of, service_path
-from model_plugins.zookeeper_access import Access, AccessRefused
+from model_plugins.discovery.instances import Endpoint, ServiceInstance, decode, endpoint_of, service_path
+from model_plugins.discovery.zookeeper_access import Access, AccessRefused
 
 log = structlog.get_logger(__name__)
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 import structlog
 
-from model_plugins.instances import Endpoint
+from model_plugins.discovery.instances import Endpoint
 
 log = structlog.get_logger(__name__)
 

@@ -19,7 +19,7 @@ from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import KeeperState
 from kazoo.retry import KazooRetry
 
-from model_plugins.zookeeper_access import OPEN, Access, AccessRefused
+from model_plugins.discovery.zookeeper_access import OPEN, Access, AccessRefused
 
 log = structlog.get_logger(__name__)
 

@@ -10,9 +10,9 @@ import structlog
 from kazoo.client import KazooClient
 from kazoo.exceptions import NodeExistsError, NoNodeError
 
-from model_plugins.instances import ServiceInstance
-from model_plugins.zookeeper_access import Access, AccessRefused, close_folders, from_environment
-from model_plugins.zookeeper_session import ZooKeeperSession
+from model_plugins.discovery.instances import ServiceInstance
+from model_plugins.discovery.zookeeper_access import Access, AccessRefused, close_folders, from_environment
+from model_plugins.discovery.zookeeper_session import ZooKeeperSession
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from model_plugins.balancing.latency import Latencies
 from model_plugins.balancing.protocol import Key, gone_keys
-from model_plugins.instances import Endpoint
+from model_plugins.discovery.instances import Endpoint
 
 FLOOR_S = 0.25
 """No attempt is given up sooner: a collection of garbage, a model that warms up."""

@@ -22,8 +22,8 @@ import structlog
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
-from model_plugins.kserve import numpy_dtype
 from model_plugins.protocol import ModelRef
+from model_plugins.transports.kserve import numpy_dtype
 
 _SERVICE = "/inference.GRPCInferenceService/"
 _FOLDER = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lies on Linux

@@ -1,4 +1,4 @@
-"""Announces the ready models of one model server: `sosie model announce`, or `python -m model_plugins.announce`.
+"""Announces the ready models of one server: `sosie model announce`, or `python -m model_plugins.discovery.announce`.
 
 Runs beside any KServe v2 server. Stays until SIGTERM or SIGINT; then it says that the server drains, waits until calls
 in flight have ended, withdraws and ends with 0; a second signal cuts the waiting short. Neither a dead server nor a
@@ -20,10 +20,10 @@ import msgspec
 import structlog
 
 from materials.errors import UsageError
-from model_plugins.announcer import Announcer
-from model_plugins.instances import Payload, ServiceInstance, State
-from model_plugins.readiness import Readiness, ServerProbe, ServerView
-from model_plugins.zookeeper_access import ENVIRONMENT, Access, AccessRefused, from_environment
+from model_plugins.discovery.announcer import Announcer
+from model_plugins.discovery.instances import Payload, ServiceInstance, State
+from model_plugins.discovery.readiness import Readiness, ServerProbe, ServerView
+from model_plugins.discovery.zookeeper_access import ENVIRONMENT, Access, AccessRefused, from_environment
 
 log = structlog.get_logger(__name__)
 
@@ -189,7 +189,7 @@ def run(options: Options, access: Access) -> None:
 
 def parse(arguments: Sequence[str]) -> tuple[Options, Path | None]:
     """The command line -> options and the file with credentials; ends the process with 2 on wrong use."""
-    parser = argparse.ArgumentParser(prog="python -m model_plugins.announce", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m model_plugins.discovery.announce", description=__doc__)
     parser.add_argument("--triton-grpc", required=True, type=parse_address, metavar="H:P", help="its gRPC listener")
     parser.add_argument("--triton-http", type=parse_address, metavar="H:P", help="its HTTP listener, announced too")
     parser.add_argument("--zookeeper", required=True, metavar="H:P[,H:P…]")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from model_plugins.balancing import Guard
 from model_plugins.balancing.protocol import Clock
-from model_plugins.instances import Endpoint
+from model_plugins.discovery.instances import Endpoint
 from model_plugins.transports import Transport
 
 _PROBE_S = 1.0
