@@ -20,6 +20,7 @@ from model_plugins.runtime.active import ActivePlugin, InProcess
 from model_plugins.runtime.breaker import Breaker
 from model_plugins.runtime.calls import Caller, ModelCalls
 from model_plugins.runtime.findings import Failure, Findings, failure_of
+from model_plugins.runtime.leases import Leases
 from model_plugins.runtime.observing import RunObserver, RunResult, SilentRuns
 from model_plugins.runtime.route import Route
 from model_plugins.runtime.wants import Wants
@@ -64,6 +65,7 @@ class PluginRuntime:
         self._clock = clock
         self._active: dict[str, ActivePlugin] = {}
         self._breakers: dict[str, Breaker] = {}
+        self._leases = Leases()
         for plugin in plugins.values():
             self.take_up(InProcess(plugin))
 
@@ -73,21 +75,21 @@ class PluginRuntime:
         return self._active
 
     def take_up(self, plugin: ActivePlugin) -> None:
-        """Run it from the next medium on; one of the same name is dropped."""
+        """Run it from the next medium on; one of the same name ends with the last medium that it has begun."""
         name = plugin.manifest.name
         replaced = self._active.get(name)
         self._active = {**self._active, name: plugin}
         self._breakers[name] = Breaker(self._clock)
         if replaced is not None and replaced is not plugin:
-            replaced.close()
+            self._leases.retire(replaced)
 
     def drop(self, name: str) -> None:
-        """Do not run it any more. Harmless when it is not there."""
+        """Give it no further medium. Harmless when it is not there."""
         plugin = self._active.get(name)
         self._active = {key: each for key, each in self._active.items() if key != name}
         self._breakers.pop(name, None)
         if plugin is not None:
-            plugin.close()
+            self._leases.retire(plugin)
 
     def wants(self, kind: MediaKind) -> Wants:
         """What `run` will need of a medium of that kind."""
@@ -138,7 +140,15 @@ class PluginRuntime:
                 f"plug-in {min(unknown)!r} is not part of this job", f"its plug-ins: {', '.join(self._active)}"
             )
         given = _Given(tensors, failures or {}, media, encoded)
-        at_work = [each for each in self._active.values() if _takes(each, kind)]
+        # one picture of what is active, for the whole medium: a version that is replaced meanwhile is not lost to it
+        active = list(self._active.values())
+        with self._leases.hold(active):
+            return await self._run(active, kind, given, text, known)
+
+    async def _run(
+        self, active: Sequence[ActivePlugin], kind: MediaKind, given: _Given, text: str, known: Features | None
+    ) -> Findings:
+        at_work = [each for each in active if _takes(each, kind)]
         features: Features = {}
         todo: list[_Step] = []
         for each in at_work:
@@ -149,7 +159,7 @@ class PluginRuntime:
                 todo.append(_Step(key, each, model))
         found = await self._run_all(todo, given)
         missing = _sort_out([(step.key, step.plugin) for step in todo], found, features)
-        await self._fuse(kind, features, missing, text)
+        await self._fuse([each for each in active if each.manifest.media == kind], features, missing, text)
         return Findings(features, missing)
 
     async def close(self) -> None:
@@ -161,6 +171,7 @@ class PluginRuntime:
         """End the children of hosted plug-ins; from any thread, also when the loop runs no longer."""
         for each in self._active.values():
             each.close()
+        self._leases.close()
 
     def _resolve(self, manifest: Manifest) -> tuple[str, ModelRef | None]:
         """The feature's key, and the model in the version that makes it."""
@@ -202,7 +213,7 @@ class PluginRuntime:
         plugin, model = step.plugin, step.model
         if plugin.use.need == "required":
             return await self._feature(plugin, model, given)
-        breaker = self._breakers[plugin.manifest.name]
+        breaker = self._breakers.get(plugin.manifest.name) or Breaker(self._clock)  # none: it was dropped meanwhile
         if not breaker.allow():
             raise _Suspended(f"{plugin.manifest.key} has failed again and again, and is left out for a while")
         try:
@@ -230,8 +241,10 @@ class PluginRuntime:
                 tensors = await self._calls.outputs(plugin.manifest.name, model, tensors, use.route)
         return await plugin.interpret(tensors)
 
-    async def _fuse(self, kind: MediaKind, features: Features, missing: dict[str, str], text: str) -> None:
-        fusing = [each for each in self._active.values() if each.needs is not None and each.manifest.media == kind]
+    async def _fuse(
+        self, at_work: Sequence[ActivePlugin], features: Features, missing: dict[str, str], text: str
+    ) -> None:
+        fusing = [each for each in at_work if each.needs is not None]
         if not fusing:
             return
         by_name = {key.partition("@")[0]: feature for key, feature in features.items()}

@@ -276,3 +276,42 @@ def test_a_plugin_of_a_slow_model_may_wait_longer_than_another(kserve: Start) ->
         return await patient
 
     assert list(with_runtime(act, server.address).features) == ["doubling@3"]
+
+
+class Closable(InProcess):
+    """Tells that it was closed, and waits in `interpret` until it may go on."""
+
+    def __init__(self, plugin: Doubling, use: Use) -> None:
+        super().__init__(plugin, use)
+        self.closed = False
+        self.asked = asyncio.Event()
+        self.may_go_on = asyncio.Event()
+
+    async def interpret(self, outputs: Tensors) -> Feature:
+        self.asked.set()
+        await self.may_go_on.wait()
+        assert not self.closed
+        return await super().interpret(outputs)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_plugin_that_is_replaced_or_dropped_ends_after_what_it_has_begun(kserve: Start, replaced: bool) -> None:
+    async def act(runtime: PluginRuntime) -> Findings:
+        old = Closable(Doubling("older"), Use(need="optional"))
+        runtime.take_up(old)
+        medium = asyncio.create_task(runtime.run("text", {"older": rows(1)}))
+        await old.asked.wait()
+        if replaced:
+            runtime.take_up(InProcess(Doubling("older"), Use(need="optional")))
+        else:
+            runtime.drop("older")
+        assert not old.closed
+        old.may_go_on.set()
+        found = await medium
+        assert old.closed
+        return found
+
+    assert list(with_runtime(act, kserve().address).features) == ["older@3"]
