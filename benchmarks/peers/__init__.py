@@ -1,0 +1,1 @@
+"""Other vector engines on the same stream of batches as ours."""
