@@ -6,7 +6,7 @@ SOSIE := .venv/bin/sosie
 # The registries' certificates: the system's store where it has one, else the ones that uv carries.
 UV_SYNC = $(UV) sync --frozen --all-extras --quiet --python $(PYTHON)
 
-.PHONY: setup demo test fresh check bench fmt proto clean help
+.PHONY: setup demo test soak kills fresh check bench fmt proto clean help
 
 help:            ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -30,7 +30,13 @@ demo: setup      ## real media with attacked copies through the whole job; then 
 	@$(SOSIE) demo --out out/demo
 
 test: setup      ## all tests but the fresh-clone one, against the real stack
-	@.venv/bin/python -m pytest -m "not fresh"
+	@.venv/bin/python -m pytest -m "not fresh and not soak"
+
+soak: .venv/.ready  ## the long variants of the tests (about ten minutes)
+	@.venv/bin/python -m pytest -m soak
+
+kills: .venv/.ready  ## kill -9 of the index service at 200 moments under load -> out/kills/summary.json
+	@PYTHONPATH=.:tests/support .venv/bin/python -m index_kills --out out/kills
 
 fresh: setup     ## clone this commit into an empty folder and run the README's commands there
 	@.venv/bin/python -m pytest -m fresh -s

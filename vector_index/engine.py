@@ -16,6 +16,7 @@ from materials.records import AssignItem, Assignment, Candidate, Features, Kind
 from vector_index import snapshot
 from vector_index.clusters import Compared, choose
 from vector_index.comparison import POST_PARTS, Comparer, evidence_of
+from vector_index.crash_points import reached
 from vector_index.decision import RECALL_K, BatchDecision, inherit
 from vector_index.enrichment import MAX_PAGE, Enrichment, Lacking, enrich, lacking
 from vector_index.log import Log
@@ -83,6 +84,7 @@ class Engine:
 
     def _mend(self) -> None:
         """Bring the spaces from their snapshot up to the log."""
+        reached("restore")
         gone: list[int] = []
         added: list[tuple[int, Features]] = []
         for change in self._log.changes(self._snapshot_sequence):
@@ -93,6 +95,7 @@ class Engine:
             if len(gone) >= REPLAY_ROWS:
                 self._spaces.publish(gone, added)
                 gone, added = [], []
+                reached("restore-rows")
         self._spaces.publish(gone, added)
         logger.info(
             "index opened", sequence=self._log.sequence, snapshot=self._snapshot_sequence, mended=self._since_snapshot
@@ -163,6 +166,7 @@ class Engine:
 
     def _learn(self, removed: Sequence[int], added: Sequence[tuple[int, Features]]) -> None:
         """What the log has committed is made searchable; where that fails, only a fresh start is right again."""
+        reached("after-log")
         try:
             self._publish(removed, added)
         except Exception as error:

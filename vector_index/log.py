@@ -12,6 +12,7 @@ import msgspec
 
 from materials.errors import Permanent, Retryable
 from materials.records import AssignItem, Assignment, Kind
+from vector_index.crash_points import reached
 from vector_index.evidence_cache import EvidenceCache, StoredEvidence
 from vector_index.log_clusters import ClusterTables
 from vector_index.log_schema import connect
@@ -94,6 +95,7 @@ class Log:
             Retryable: the disk refuses the write (full, read-only); nothing was changed.
         """
         last_row, sequence = self._last_row, self.sequence
+        reached("before-log")
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self.sequence += 1
@@ -104,6 +106,7 @@ class Log:
                     self.sequence -= 1
                 else:
                     self._db.execute("UPDATE progress SET sequence=?", (self.sequence,))
+                reached("in-log")
                 self._db.execute("COMMIT")
             except BaseException:
                 self.sequence = sequence

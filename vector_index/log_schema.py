@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from materials.errors import Permanent
+from materials.errors import Permanent, Retryable
+from vector_index.log_migrations import migrate
 
 APPLICATION_ID = 0x736F7369
 """`sosi` in the file's header."""
@@ -95,27 +96,40 @@ CREATE TABLE spaces (
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the log, made new where there is none. Autocommit: transactions are begun by hand.
+    """Open the log, made new where there is none, brought up to `FORMAT` where it is older. Autocommit: transactions
+    are begun by hand.
 
     Raises:
-        Permanent: the file is no log of ours, is damaged, or has another format.
+        Permanent: the file is no log of ours, is damaged, or has a format that cannot be read.
+        Retryable: the disk refuses (read-only, full, no right to write): nothing was changed.
     """
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    except sqlite3.OperationalError as error:
+        raise _refused(path, error) from error
     try:
         connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         _check_format(connection, path)
+        _check_writable(connection)
     except sqlite3.DatabaseError as error:
         connection.close()
         if isinstance(error, sqlite3.OperationalError):
-            raise
+            raise _refused(path, error) from error
         raise Permanent(f"{path} is not a readable index log ({error}): restore it from a copy") from error
-    except Permanent:
+    except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _refused(path: Path, error: sqlite3.OperationalError) -> Retryable:
+    return Retryable(
+        f"the index log {path} cannot be opened for writing ({error}): is the disk full or read-only, or does the "
+        "folder belong to another user? Free or repair it, then start again"
+    )
 
 
 def _check_format(connection: sqlite3.Connection, path: Path) -> None:
@@ -127,6 +141,12 @@ def _check_format(connection: sqlite3.Connection, path: Path) -> None:
         connection.executescript(f"BEGIN IMMEDIATE; {TABLES} {script} COMMIT;")
         return
     if application != APPLICATION_ID:
-        raise Permanent(f"{path} is a SQLite file, but no index log of sosie")
+        raise Permanent(f"{path} is a SQLite file, but no index log of sosie: give another --state")
     if version != FORMAT:
-        raise Permanent(f"{path} has format {version}, and this version of sosie reads format {FORMAT}")
+        migrate(connection, path, version, FORMAT)
+
+
+def _check_writable(connection: sqlite3.Connection) -> None:
+    """A disk that takes no write is told at the start, not by the first call."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("ROLLBACK")

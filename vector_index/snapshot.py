@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from vector_index.crash_points import reached
 from vector_index.recall import Spaces
 from vector_index.spaces.factory import make_space
 from vector_index.spaces.protocol import Space
@@ -76,6 +77,7 @@ def save(folder: Path, spaces: Iterable[tuple[str, Space]], schemas: Mapping[str
     Raises:
         OSError: the disk refuses; earlier snapshots are untouched.
     """
+    reached("snapshot-begin")
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f".{sequence:012d}.tmp"
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -85,15 +87,18 @@ def save(folder: Path, spaces: Iterable[tuple[str, Space]], schemas: Mapping[str
         path = unfinished / f"{number:03d}.space"
         space.save(path)
         _sync(path)
+        reached("snapshot-space")
         saved.append(SavedSpace(key, schemas[key], path.name, path.stat().st_size, _checksum(path)))
     manifest = unfinished / MANIFEST
     manifest.write_bytes(msgspec.json.encode(Manifest(FORMAT, sequence, tuple(saved))))
     _sync(manifest)
     _sync(unfinished)
     final = folder / f"{sequence:012d}"
+    reached("snapshot-rename")
     shutil.rmtree(final, ignore_errors=True)
     unfinished.rename(final)
     _sync(folder)
+    reached("snapshot-drop")
     for old in _all(folder)[KEPT:]:
         shutil.rmtree(old)
     return final

@@ -12,6 +12,7 @@ import structlog
 
 from materials.errors import Overloaded, Retryable
 from materials.records import AssignItem, Assignment
+from vector_index.crash_points import reached
 from vector_index.engine import Engine
 
 MAX_PENDING = 4096
@@ -112,6 +113,7 @@ class Writer:
                 for call in calls:
                     call.answer.set_exception(error)
             return
+        reached("before-answer")
         start = 0
         for call in calls:
             end = start + len(call.items)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materials.records import Feature
+from vector_index.crash_points import reached
 
 faiss: Any = _faiss
 """Its stubs lack half of what SWIG makes."""
@@ -118,6 +119,7 @@ class VectorStore:
 
     def _train(self) -> None:
         """Move everything into fresh cells. Vectors of a trained store come back from their 8-bit codes."""
+        reached("seal-begin")
         count = len(self)
         cells = max(1, min(MAX_CELLS, count // POINTS_PER_CELL))
         rows = self.rows()
@@ -133,6 +135,7 @@ class VectorStore:
         index.train(vectors)
         index.set_direct_map_type(faiss.DirectMap.Hashtable)
         index.add_with_ids(vectors, rows)
+        reached("seal-swap")
         self._index, self._trained_at = index, count
 
     def _vectors(self, rows: Rows) -> Matrix:

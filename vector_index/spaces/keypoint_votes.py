@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materials.records import Feature
+from vector_index.crash_points import reached
 
 COMPONENTS = 48
 ODD = 24
@@ -132,6 +133,7 @@ class KeypointVotes:
                 self._rows[slot] = -1
         dead = len(self._rows) - len(self._slots) - self._swept
         if dead > 64 and dead * 4 > len(self._rows) - self._swept:
+            reached("compaction")
             gone = np.flatnonzero(np.array(self._rows) < 0).astype(np.int64)
             self._index.remove_ids(faiss.IDSelectorBatch(gone))
             self._swept = len(gone)
