@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec.structs import replace
 
 from materials.records import AssignItem, Assignment, Features, Kind
-from vector_index.clusters import choose
 from vector_index.comparison import POST_PARTS, Comparer, evidence_of
+from vector_index.content.placement import Place, place
 from vector_index.log import Decided, Live, Log, RowInfo
 from vector_index.policies import Policy
 from vector_index.recall import BatchRecall, Spaces
@@ -34,7 +34,9 @@ class BatchDecision:
         known_spaces: Mapping[str, tuple[str, int]],
         clock: Callable[[], float],
         counters: Counter[str],
+        place: Place = place,
     ) -> None:
+        self._place = place
         self._log = log
         self._spaces = spaces
         self._comparer = comparer
@@ -147,21 +149,21 @@ class BatchDecision:
         query = evidence_of(replace(item, features=row_features), tuple((str(kind), cid) for kind, cid in media))
         policy = self._policies[item.policy]
         compared = self._comparer.compare(query, hits, self._infos[item.policy], item.policy, item.material_id)
-        place = choose(compared, policy, item.kind)
-        joined = None if place is None else place.candidate
+        place = self._place(self._log, item, compared, policy)
+        joined = None if place is None else place.matched
 
         if row is None:
             row = self._log.insert_material(item, parent)
             self.added[row] = item.features
             self._recall.place(number, row)
         if place is not None:
-            content_id = place.candidate.content_id
-            self._log.join(content_id, item, row, exemplar=place.is_centre)
+            content_id = place.content_id
+            self._log.join(content_id, item, row, exemplar=place.exemplar)
         else:
             content_id = self._log.found(item, row, self._clock())
         if media:
             self._log.clusters.set_media(row, item.policy, media)
-        self._note(item, row, content_id, place is None or place.is_centre)
+        self._note(item, row, content_id, place is None or place.exemplar)
         return Assignment(
             material_id=item.material_id,
             kind=item.kind,

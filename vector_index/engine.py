@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -17,6 +18,8 @@ from vector_index import snapshot
 from vector_index.clusters import Compared, choose
 from vector_index.comparison import POST_PARTS, Comparer, evidence_of
 from vector_index.crash_points import reached
+from vector_index.content.placement import Place, place
+from vector_index.content.shelf import Shelf
 from vector_index.decision import RECALL_K, BatchDecision, inherit
 from vector_index.enrichment import MAX_PAGE, Enrichment, Lacking, enrich, lacking
 from vector_index.log import Log
@@ -30,6 +33,7 @@ SNAPSHOT_EVERY = 20_000
 REPLAY_ROWS = 512
 
 logger = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 
 class IndexStats(msgspec.Struct, frozen=True):
@@ -54,6 +58,7 @@ class Engine:
         rankers: by kind; a kind without one is ranked by the plain cosine.
         clock: epoch seconds, for the birth of content IDs.
         snapshot_every: decided items after which `snapshot_if_due` writes one.
+        place: the rule by which a material joins a cluster; another one only where a log is replayed.
 
     Raises:
         materials.errors.Permanent: a log that is damaged or has another format.
@@ -66,16 +71,18 @@ class Engine:
         policies: Mapping[str, Policy] = POLICIES,
         clock: Callable[[], float] = time.time,
         snapshot_every: int = SNAPSHOT_EVERY,
+        place: Place = place,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._snapshots = folder / "snapshots"
         self._policies = policies
         self._clock = clock
+        self._place = place
         self._snapshot_every = snapshot_every
         self._lock = threading.RLock()
         self._counters: Counter[str] = Counter()
         self._broken = ""
-        self._log = Log(folder / "log.sqlite")
+        self._log = Log(folder / "log.sqlite", clock)
         self._comparer = Comparer(self._log, rankers, self._counters)
         self._known = self._log.spaces()
         self._since_snapshot = 0
@@ -118,7 +125,7 @@ class Engine:
                 raise Retryable(self._broken)
             counters = Counter[str]()
             decision = BatchDecision(
-                self._log, self._spaces, self._comparer, self._policies, self._known, self._clock, counters
+                self._log, self._spaces, self._comparer, self._policies, self._known, self._clock, counters, self._place
             )
             with self._log.transaction():
                 answers = decision.run(items)
@@ -177,6 +184,26 @@ class Engine:
     def _publish(self, removed: Sequence[int], added: Sequence[tuple[int, Features]]) -> None:
         """After the commit: make it searchable. The one step that a crash may skip."""
         self._spaces.publish(removed, added)
+
+    def change(self, call: Callable[[Shelf], T]) -> T:
+        """Run an operation on content IDs in one transaction; see `vector_index.content.operations`.
+
+        Raises:
+            Retryable: the disk refuses, or the index must be restarted; nothing is done.
+        """
+        with self._lock:
+            if self._broken:
+                raise Retryable(self._broken)
+            with self._log.transaction():
+                return call(self._shelf())
+
+    def look(self, call: Callable[[Shelf], T]) -> T:
+        """Run a question about content IDs, between two batches."""
+        with self._lock:
+            return call(self._shelf())
+
+    def _shelf(self) -> Shelf:
+        return Shelf(self._log, self._spaces, self._comparer, self._policies, self._counters)
 
     def redirect(self, content_id: str, to: str) -> None:
         """Merge one content ID into another of the same policy and kind; the old one answers for ever.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from materials.records import AssignItem, Assignment, Kind
 from vector_index.crash_points import reached
 from vector_index.evidence_cache import EvidenceCache, StoredEvidence
 from vector_index.log_clusters import ClusterTables
+from vector_index.log_events import EventTables
 from vector_index.log_schema import connect
+from vector_index.log_verdicts import VerdictTables
 
 INFOS_KEPT = 200_000
 """Rows by policy whose place is kept in memory (about 400 bytes each)."""
@@ -62,15 +65,20 @@ class Change(msgspec.Struct, frozen=True):
 class Log:
     """One connection, used by one thread at a time (the engine's lock). Writes only inside `transaction`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
         """Open or make the log.
+
+        Args:
+            now: epoch seconds, for the times of events and transactions.
 
         Raises:
             Permanent: a damaged file, or of another format.
         """
         self._db = connect(path)
         self._path = path
-        self.clusters = ClusterTables(self._db)
+        self.events = EventTables(self._db, now, lambda: self.sequence)
+        self.clusters = ClusterTables(self._db, self.events)
+        self.verdicts = VerdictTables(self._db)
         self._cache = EvidenceCache()
         self._infos: dict[str, dict[int, RowInfo]] = {}
         self._encoder = msgspec.msgpack.Encoder()
@@ -106,6 +114,7 @@ class Log:
                     self.sequence -= 1
                 else:
                     self._db.execute("UPDATE progress SET sequence=?", (self.sequence,))
+                    self.events.commit()
                 reached("in-log")
                 self._db.execute("COMMIT")
             except BaseException:
@@ -113,9 +122,10 @@ class Log:
                 self._last_row = last_row
                 self._cache.clear()
                 self._infos.clear()
-                self.clusters.forget()
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
+                self.clusters.forget()
+                self.verdicts.forget()
                 raise
         except sqlite3.OperationalError as error:
             raise Retryable(

@@ -6,36 +6,99 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from materials.errors import Permanent
 from materials.records import Kind
 from vector_index.clusters import mint
+from vector_index.log_events import Event, EventTables
 
-MAX_ORDINAL = 16
+MAX_ORDINAL = 256
 CENTRES_KEPT = 200_000
 """Content IDs whose centre is kept in memory (about 150 bytes each)."""
+
+
+class ContentIdRow(msgspec.Struct, frozen=True):
+    """A content ID as it is stored. `born`: of two IDs the older has the smaller one."""
+
+    content_id: str
+    policy: str
+    kind: Kind
+    founder: str
+    revision: int
+    ordinal: int
+    centre: int | None
+    created: float
+    redirect_to: str | None
+    born: int
+    split_from: str | None
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A stored member of a cluster."""
+
+    row: int
+    material_id: str
+    exemplar: bool
 
 
 class ClusterTables:
     """Reads and writes inside the transaction that the log has open."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, events: EventTables) -> None:
         self._db = connection
+        self._events = events
         self._centres: dict[str, int] = {}
+        self._born = 0
+        self.forget()
 
     def forget(self) -> None:
         """Nothing that was read is trusted any longer: a transaction was rolled back."""
         self._centres.clear()
+        self._born = self._db.execute("SELECT max(born) FROM content_ids").fetchone()[0] or 0
 
     def found(self, policy: str, kind: Kind, material_id: str, revision: int, row: int, created: float) -> str:
         """Mint a content ID whose centre and only member is `row`. A digest that is taken counts the ordinal up."""
-        for ordinal in range(MAX_ORDINAL):
+        content_id = self._mint(policy, kind, material_id, revision, row, created, None, 0)
+        self._db.execute("INSERT INTO members VALUES (?, ?, ?, 1)", (row, policy, content_id))
+        return content_id
+
+    def split(self, content_id: str, founder: Member, revision: int, others: Sequence[Member], created: float) -> str:
+        """Move members of a canonical content ID into one of their own, whose centre is `founder`; the new ID.
+
+        The founder's revision and an ordinal from 1 up mint it, so that it differs from what the founder once founded.
+        """
+        whole = self.row(content_id)
+        new = self._mint(whole.policy, whole.kind, founder.material_id, revision, founder.row, created, content_id, 1)
+        moved = [founder, *others]
+        self._db.executemany(
+            "UPDATE members SET content_id=?, exemplar=? WHERE row=? AND policy=?",
+            [(new, member is founder, member.row, whole.policy) for member in moved],
+        )
+        if whole.centre in {member.row for member in moved}:
+            self._hand_over(content_id, whole.policy)
+        self._centres.pop(content_id, None)
+        return new
+
+    def _mint(
+        self,
+        policy: str,
+        kind: Kind,
+        material_id: str,
+        revision: int,
+        row: int,
+        created: float,
+        split_from: str | None,
+        first: int,
+    ) -> str:
+        for ordinal in range(first, first + MAX_ORDINAL):
             content_id = mint(policy, material_id, revision, ordinal)
             cursor = self._db.execute(
-                "INSERT OR IGNORE INTO content_ids VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
-                (content_id, policy, kind, material_id, revision, ordinal, row, created),
+                "INSERT OR IGNORE INTO content_ids VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?)",
+                (content_id, policy, kind, material_id, revision, ordinal, row, created, self._born + 1, split_from),
             )
             if cursor.rowcount:
-                self._db.execute("INSERT INTO members VALUES (?, ?, ?, 1)", (row, policy, content_id))
+                self._born += 1
                 self._centres[content_id] = row
                 return content_id
         raise Permanent(f"no free content ID for {material_id!r} revision {revision}")
@@ -48,16 +111,30 @@ class ClusterTables:
 
     def leave_all(self, row: int) -> None:
         """Take the row out of every cluster; where it was the centre, the oldest exemplar left takes its place."""
-        left = self._db.execute("SELECT content_id FROM members WHERE row=?", (row,)).fetchall()
+        left = self._db.execute(
+            "SELECT content_id, policy, material_id, c.centre FROM members JOIN materials m USING (row)"
+            " JOIN content_ids c USING (content_id, policy) WHERE row=? ORDER BY policy",
+            (row,),
+        ).fetchall()
         self._db.execute("DELETE FROM members WHERE row=?", (row,))
         self._db.execute("DELETE FROM post_media WHERE row=?", (row,))
-        for (content_id,) in left:
+        for content_id, policy, material_id, centre in left:
             self._centres.pop(content_id, None)
-            self._db.execute(
-                "UPDATE content_ids SET centre=(SELECT row FROM members WHERE content_id=?1"
-                " ORDER BY exemplar DESC, row LIMIT 1) WHERE content_id=?1 AND centre=?2",
-                (content_id, row),
-            )
+            self._events.add(Event(policy=policy, content_id=content_id, what="left", material_id=material_id))
+            if centre == row:
+                self._hand_over(content_id, policy)
+
+    def _hand_over(self, content_id: str, policy: str) -> None:
+        """The centre is gone: the oldest exemplar takes its place, or the oldest member where none is left."""
+        heir = self._db.execute(
+            "SELECT row, material_id FROM members JOIN materials USING (row) WHERE content_id=?"
+            " ORDER BY exemplar DESC, row LIMIT 1",
+            (content_id,),
+        ).fetchone()
+        self._db.execute("UPDATE content_ids SET centre=? WHERE content_id=?", (heir and heir[0], content_id))
+        if heir:
+            self._events.add(Event(policy=policy, content_id=content_id, what="handed_over", material_id=heir[1]))
+            self._db.execute("UPDATE members SET exemplar=1 WHERE row=? AND policy=?", (heir[0], policy))
 
     def centres(self, content_ids: Iterable[str]) -> dict[str, int]:
         """Content ID -> row of its centre; those without members are left out."""
@@ -113,6 +190,54 @@ class ClusterTables:
         query = "SELECT policy, kind FROM content_ids WHERE content_id=?"
         policy, kind = self._db.execute(query, (content_id,)).fetchone()
         return policy, kind
+
+    def row(self, content_id: str) -> ContentIdRow:
+        """A content ID as it is stored, not resolved.
+
+        Raises:
+            KeyError: it was never minted.
+        """
+        query = (
+            "SELECT content_id, policy, kind, founder, revision, ordinal, centre, created, redirect_to, born,"
+            " split_from FROM content_ids WHERE content_id=?"
+        )
+        found = self._db.execute(query, (content_id,)).fetchone()
+        if found is None:
+            raise KeyError(content_id)
+        return ContentIdRow(*found)
+
+    def by_age(self, policy: str, after: int, limit: int) -> list[tuple[int, str, int]]:
+        """(born, content ID, row of its centre) of canonical IDs with members, born after that, oldest first."""
+        query = (
+            "SELECT born, content_id, centre FROM content_ids WHERE born > ? AND policy=? AND redirect_to IS NULL"
+            " AND centre IS NOT NULL ORDER BY born LIMIT ?"
+        )
+        return self._db.execute(query, (after, policy, limit)).fetchall()
+
+    def stored_members(self, content_id: str) -> list[Member]:
+        """The members of a canonical content ID, oldest first."""
+        query = (
+            "SELECT row, material_id, exemplar FROM members JOIN materials USING (row) WHERE content_id=? ORDER BY row"
+        )
+        return [Member(row, name, bool(exemplar)) for row, name, exemplar in self._db.execute(query, (content_id,))]
+
+    def places(self, policy: str, material_ids: Iterable[str]) -> dict[str, tuple[str, int]]:
+        """Material -> (content ID, row) of those that are stored members under a policy."""
+        names = list(material_ids)
+        places = ",".join("?" * len(names))  # not json_each, which ends a string at a NUL
+        query = (
+            "SELECT m.material_id, c.content_id, m.row FROM materials m JOIN members c ON c.row=m.row AND c.policy=?"  # noqa: S608
+            f" WHERE m.live AND m.material_id IN ({places})"
+        )
+        found = self._db.execute(query, (policy, *names))
+        return {material_id: (content_id, row) for material_id, content_id, row in found}
+
+    def rename_media(self, rows: Iterable[tuple[int, int]], policy: str, content_id: str) -> None:
+        """A medium of posts has another content ID now. `rows`: (row of the post, place of the medium)."""
+        self._db.executemany(
+            "UPDATE post_media SET content_id=? WHERE row=? AND ordinal=? AND policy=?",
+            [(content_id, row, ordinal, policy) for row, ordinal in rows],
+        )
 
     def members(self, content_id: str) -> list[str]:
         """Material ids, oldest first, through redirects; empty for an unknown ID."""

@@ -17,9 +17,10 @@ import structlog
 
 from materials.errors import Permanent
 from vector_index.crash_points import reached
+from vector_index.log_format_2 import from_1
 
 Step = Callable[[sqlite3.Connection], None]
-STEPS: Mapping[int, Step] = {}
+STEPS: Mapping[int, Step] = {1: from_1}
 """By format: what brings a log of it to the next."""
 
 logger = structlog.get_logger(__name__)

@@ -10,7 +10,8 @@ from vector_index.log_migrations import migrate
 
 APPLICATION_ID = 0x736F7369
 """`sosi` in the file's header."""
-FORMAT = 1
+FORMAT = 2
+"""2 brought verdicts, events, the times of transactions, and the order in which content IDs were born."""
 BUSY_MS = 5_000
 CHECKPOINT_PAGES = 4_000
 
@@ -49,6 +50,7 @@ CREATE TABLE decisions (
 CREATE UNIQUE INDEX decided ON decisions (material_id, policy, revision, deletes);
 
 -- `centre`: the row that newcomers are compared with, NULL when all members are gone. `redirect_to`: merged into.
+-- `born`: counts up with each ID, so that of two the older is known without a clock. `split_from`: its lineage.
 CREATE TABLE content_ids (
     content_id TEXT PRIMARY KEY,
     policy TEXT NOT NULL,
@@ -58,8 +60,11 @@ CREATE TABLE content_ids (
     ordinal INTEGER NOT NULL,
     centre INTEGER,
     created REAL NOT NULL,
-    redirect_to TEXT
+    redirect_to TEXT,
+    born INTEGER NOT NULL,
+    split_from TEXT
 ) WITHOUT ROWID;
+CREATE INDEX content_ids_by_age ON content_ids (born);
 
 -- `exemplar`: it joined through the centre (or was the centre), so that newcomers may join through it.
 CREATE TABLE members (
@@ -92,6 +97,40 @@ CREATE TABLE spaces (
     schema TEXT NOT NULL,
     dim INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+-- What persons said of two materials, `one` < `other`: `same` or `different`. It wins over every score.
+CREATE TABLE verdicts (
+    policy TEXT NOT NULL,
+    one TEXT NOT NULL,
+    other TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    who TEXT NOT NULL,
+    why TEXT NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (policy, one, other)
+) WITHOUT ROWID;
+CREATE INDEX verdicts_from_other ON verdicts (policy, other);
+
+-- What happened to content IDs beside minting and joining, which `content_ids` and `decisions` tell. `details`: JSON.
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY,
+    policy TEXT NOT NULL,
+    content_id TEXT NOT NULL,
+    what TEXT NOT NULL,
+    material_id TEXT NOT NULL,
+    other TEXT NOT NULL,
+    who TEXT NOT NULL,
+    why TEXT NOT NULL,
+    details BLOB NOT NULL,
+    at REAL NOT NULL,
+    sequence INTEGER NOT NULL
+);
+CREATE INDEX events_of ON events (content_id);
+CREATE INDEX events_about ON events (material_id);
+CREATE INDEX events_with ON events (other);
+
+-- When each transaction was committed, in epoch seconds.
+CREATE TABLE commits (sequence INTEGER PRIMARY KEY, at REAL NOT NULL);
 """
 
 

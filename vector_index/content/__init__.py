@@ -1,0 +1,1 @@
+"""Operations on content IDs: verdicts, merges, splits, their history, explanations, and the replay of a log."""
