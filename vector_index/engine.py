@@ -17,9 +17,9 @@ from materials.records import AssignItem, Assignment, Candidate, Features, Kind
 from vector_index import snapshot
 from vector_index.clusters import Compared, choose
 from vector_index.comparison import POST_PARTS, Comparer, evidence_of
-from vector_index.crash_points import reached
 from vector_index.content.placement import Place, place
 from vector_index.content.shelf import Shelf
+from vector_index.crash_points import reached
 from vector_index.decision import RECALL_K, BatchDecision, inherit
 from vector_index.enrichment import MAX_PAGE, Enrichment, Lacking, enrich, lacking
 from vector_index.log import Log

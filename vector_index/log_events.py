@@ -15,8 +15,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One event.
 
     `merged`: `content_id` was redirected to `other`. `split`: `other` was made out of `content_id`, `material_id` its
-    centre. `left`: `material_id` was deleted or replaced. `handed_over`: `material_id` is the centre from now on. `same`,
-    `different`, `withdrawn`: a verdict on `material_id` and `other`. `details`: by kind, see `content.operations`.
+    centre. `left`: `material_id` was deleted or replaced. `handed_over`: `material_id` is the centre from now on.
+    `same`, `different`, `withdrawn`: a verdict on `material_id` and `other`. `details`: see `content.operations`.
     """
 
     policy: str

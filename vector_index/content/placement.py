@@ -29,8 +29,8 @@ Place = Callable[[Log, AssignItem, Sequence[Compared], Policy], Placement | None
 def place(log: Log, item: AssignItem, compared: Sequence[Compared], policy: Policy) -> Placement | None:
     """The cluster that the material joins, None to found its own.
 
-    A verdict `same` joins it to the stored members of its group whatever the scores say; a verdict `different` takes the
-    clusters of those groups out of the choice.
+    A verdict `same` joins it to the stored members of its group whatever the scores say; a verdict `different` takes
+    the clusters of those groups out of the choice.
     """
     if not log.verdicts.knows(item.policy, item.material_id):
         return _by_score(compared, policy, item)
