@@ -33,10 +33,14 @@ def new(
     with_model: Annotated[
         bool, typer.Option("--with-model/--without-model", help="Whether a model server computes the feature.")
     ] = False,
+    as_json: output.JsonOption = False,
 ) -> None:
     """Write ./NAME: a plug-in package that runs and passes its check as it is."""
     folder = write_package(name, Path.cwd(), kind.value, with_model=with_model)
     module = folder / name.replace("-", "_") / "plugin.py"
+    if as_json:
+        output.print_json({"name": name, "folder": folder, "plugin": module})
+        return
     output.out.print(f"wrote {escape(name)}/: edit {escape(str(module.relative_to(Path.cwd())))}, then", soft_wrap=True)
     output.out.print(f"  sosie plugin check {escape(shlex.quote(name))}", soft_wrap=True)
 

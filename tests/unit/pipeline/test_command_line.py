@@ -21,7 +21,7 @@ from pipeline.cli import output
 from pipeline.cli.main import app
 
 ROOT = Path(__file__).parents[3]
-WITHOUT_JSON = {"sosie demo", "sosie plugin new", "sosie model announce"}  # a summary.json, a folder, no end
+WITHOUT_JSON = {"sosie demo", "sosie model announce"}  # a summary.json, no end
 
 WITHOUT_STATE = {"sosie plugin new", "sosie plugin check", "sosie model golden", "sosie model announce"}
 
@@ -69,6 +69,14 @@ def test_every_command_has_json_and_state(name: str) -> None:
     for parameter in COMMANDS[name].params:
         if isinstance(parameter, click.Option):
             assert parameter.help, f"{name} does not explain {parameter.opts}"
+
+
+def test_plugin_new_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = invoke("plugin", "new", "loudness", "--kind", "video", "--json")
+    written = json.loads(answer.stdout)
+    assert (written["name"], written["folder"]) == ("loudness", str(tmp_path / "loudness"))
+    assert Path(written["plugin"]).is_file()
 
 
 def test_plugin_list_as_json() -> None:
