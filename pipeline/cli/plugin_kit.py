@@ -93,8 +93,9 @@ def _show(report: Report) -> None:
         _explain(result)
     if report.measured is not None and report.measured.call:
         dearest = report.measured
+        of = f" of {escape(repr(dearest.example))}" if dearest.example else ""
         output.out.print(
-            f"dearest call: {escape(dearest.call)} of {escape(repr(dearest.example))}, {dearest.seconds:.3f} s of "
+            f"dearest call: {escape(dearest.call)}{of}, {dearest.seconds:.3f} s of "
             f"processor time; {dearest.memory_mib:.0f} MiB beside the loaded plug-in",
             soft_wrap=True,
         )

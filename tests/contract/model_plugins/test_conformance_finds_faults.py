@@ -146,3 +146,5 @@ def test_a_module_that_exits_or_hangs_while_it_is_loaded(tmp_path: Any) -> None:
         assert [each.promise for each in report.failures] == ["is-a-plugin"]
         assert re.search(cause, report.failures[0].happened), report.failures[0]
         assert {each.status for each in report.results[1:]} == {"skipped"}
+        told = report.failures[0].change
+        assert ("when it is imported" in told) == ("exit" in body or "while" in body), told
