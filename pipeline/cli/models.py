@@ -219,16 +219,17 @@ def list_models(state: output.StateOption = None, as_json: output.JsonOption = F
         return
     table = Table("model", "aliases", "verified", "served by", "training")
     table.columns[0].no_wrap = True
+    table.columns[3].overflow = "fold"  # half an address is none
     for row in rows:
         card, found = row["card"], row["verification"]
         verified = "-" if found is None else "[green]passed[/green]" if found.passed else "[red]worse[/red]"
         if found is not None and found.baseline:
             verified += f" against {found.baseline}"
-        names = list(row["aliases"])
+        names = ", ".join(row["aliases"])
         if target is not None and row["aliases"] != row["live"]:
-            names.append(f"[yellow](workers: {', '.join(row['live']) or 'none'})[/yellow]")
+            names += f" [yellow](workers: {', '.join(row['live']) or 'none'})[/yellow]"
         served = "nothing runs" if row["servers"] is None else ", ".join(row["servers"]) or "-"
-        table.add_row(card.key, ", ".join(names), verified, served, card.training)
+        table.add_row(card.key, names.strip(), verified, served, card.training)
     output.out.print(table if rows else "the library is empty; next: sosie model add NAME MODEL.onnx")
 
 
