@@ -20,6 +20,7 @@ SOUND = [faulty.Sound, faulty.SoundWithModel, faulty.SoundFusion, faulty.SoundDe
 
 FAULTS: dict[type, tuple[str, str]] = {
     faulty.InvalidName: ("manifest-is-sound", "the name is 'Invalid Name'.*small letters, digits and hyphens"),
+    faulty.VersionIsText: ("manifest-is-sound", "version is '1'.*a manifest's version is a whole number"),
     faulty.DuplicateName: ("name-is-its-own", "'image-pdq' is the name of model_plugins.builtin.image_pdq:ImagePdq"),
     faulty.RestlessManifest: ("manifest-is-constant", "read twice"),
     faulty.NeedsArguments: ("is-a-plugin", "cannot be loaded: TypeError.*folder"),
