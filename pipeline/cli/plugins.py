@@ -96,7 +96,8 @@ def register_plugin(
     output.out.print("[yellow]its code now runs in every worker that allows it[/yellow]")
     if not outcome.allowed:
         output.out.print(f"workers of this system refuse it: {escape(outcome.reason)}", soft_wrap=True)
-    if not outcome.allowed or not outcome.listed_now:
+        output.out.print(f"put this line into {escape(outcome.allow_list)}: {outcome.public_key}", soft_wrap=True)
+    elif not outcome.listed_now:
         output.out.print(
             f"workers elsewhere need this line on their allow list: {outcome.public_key}", soft_wrap=True, style="dim"
         )

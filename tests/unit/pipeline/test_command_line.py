@@ -25,6 +25,7 @@ from model_plugins.registry import available
 from pipeline import plugin_operations as operations
 from pipeline.cli import metrics, output, plugins
 from pipeline.cli.main import app
+from pipeline.person import person
 
 ROOT = Path(__file__).parents[3]
 WITHOUT_JSON = {"sosie demo", "sosie model announce"}  # a summary.json, no end
@@ -83,6 +84,14 @@ def test_plugin_new_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     written = json.loads(answer.stdout)
     assert (written["name"], written["folder"]) == ("loudness", str(tmp_path / "loudness"))
     assert Path(written["plugin"]).is_file()
+
+
+def test_a_user_without_a_name_has_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    assert person() == ""
 
 
 def test_metrics_fit_into_80_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
