@@ -47,7 +47,8 @@ def metrics_command(
 def _show(lately: Lately) -> None:
     minutes = lately.recent.window_s / 60
     processes = len({each.target for each in lately.workers})
-    output.out.print(f"operators: {len(lately.workers)}, workers: {processes}; the last {minutes:g} minutes")
+    window = f"; the last {minutes:g} minutes" if minutes else ""
+    output.out.print(f"operators: {len(lately.workers)}, workers: {processes}{window}")
     calls = _table("model, endpoint, plug-ins", "calls", "ok", "p50", "p95", "batch", "busy", "trouble")
     for row in lately.recent.calls:
         version = f"@{row.version}" if row.version else ""
