@@ -85,6 +85,7 @@ def document(report: Report) -> dict[str, object]:
 
 def _show(report: Report) -> None:
     table = Table("promise", "", "what is promised", title=escape(report.plugin), title_justify="left")
+    table.columns[0].overflow = "fold"  # the documentation goes by these names
     for result in report.results:
         style = _STYLES[result.status]
         table.add_row(result.promise, f"[{style}]{result.status}[/{style}]", escape(result.promised))

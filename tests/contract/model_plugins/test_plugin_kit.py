@@ -148,6 +148,7 @@ class TestCommandLine:
         checked = run.invoke(command_line(), ["check", "loudness"])
         assert checked.exit_code == 0, checked.output
         assert "loudness@1 keeps every promise" in checked.output
+        assert "…" not in checked.output, "no promise's name is cut short"
 
     def test_a_broken_promise_is_explained(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
