@@ -114,7 +114,7 @@ def read_golden(folder: Path, model: str, progress: Callable[[int], None] = lamb
         raw = (folder / MANIFEST).read_bytes()
         manifest = msgspec.json.decode(raw, type=Manifest)
     except OSError:
-        raise UsageError(f"{folder} holds no {MANIFEST}", f"sosie model golden {model} --out {folder}") from None
+        raise UsageError(f"{folder} holds no {MANIFEST}", f"sosie model golden --out {folder}") from None
     except msgspec.MsgspecError as error:
         raise UsageError(f"{folder / MANIFEST} cannot be read: {error}", "make it again: sosie model golden") from None
     strangers = [query.of for query in manifest.queries if query.of not in manifest.references]

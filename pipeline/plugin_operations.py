@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
 import time
@@ -33,6 +32,7 @@ from model_plugins.registry.signing import SigningKey
 from model_plugins.registry.wheel_cache import WheelCache
 from model_plugins.registry.wheel_store import LibraryWheels
 from pipeline.library_location import library_location
+from pipeline.person import person
 
 KEY = Path("keys") / "plugins.key"
 State = Literal["installed", "accepted", "disabled", "refused", "unreadable"]
@@ -111,7 +111,7 @@ def register_plugins(path: Path, state: Path, zookeeper: str, *, checked: bool =
     """
     with administration(state, zookeeper) as admin:
         key, is_new = SigningKey.load_or_create(state / KEY)
-        by = f"{getpass.getuser()}@{socket.gethostname()}"
+        by = f"{person()}@{socket.gethostname()}"
         allow = AllowFile.find(state, os.environ)
         listed = is_new and not os.environ.get(ALLOW_ENVIRONMENT)
         if listed:

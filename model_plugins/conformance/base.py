@@ -201,11 +201,12 @@ class Suite:
         )
         rows = array[:, 1:] if timed else array[None]
         lengths = np.sqrt((rows.astype(np.float64) ** 2).sum(axis=1))
+        scalar = "return the whole vector: this is one number of it; rows of prepare have a leading batch axis"
         demand(
             bool((abs(lengths - 1) <= _UNIT).all()),
             f"the embedding's length is {lengths.min():.3f} to {lengths.max():.3f}, not 1; the index refuses it",
             title,
-            "divide by the norm, after making sure that it is not zero",
+            scalar if rows.shape[1] == 1 else "divide by the norm, after making sure that it is not zero",
         )
 
 

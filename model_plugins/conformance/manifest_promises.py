@@ -24,6 +24,8 @@ from model_plugins.registry import GROUP
 from model_plugins.transports.kserve import numpy_dtype
 
 MEDIA_TYPES: dict[str, type] = {"image": ImageMedia, "video": VideoMedia, "text": TextMedia}
+FIELDS: dict[str, type] = {"name": str, "version": int, "schema": str, "min_side": int, "summary": str}
+A_KIND = {str: "a text", int: "a whole number"}
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 MAX_NAME = 128
 
@@ -51,6 +53,9 @@ class ManifestPromises(Suite):
     )
     def test_manifest_is_sound(self) -> None:
         manifest = self.manifest
+        for field, kind in FIELDS.items():
+            value = getattr(manifest, field)
+            demand(type(value) is kind, f"{field} is {value!r}", change=f"a manifest's {field} is {A_KIND[kind]}")
         demand(
             NAME.fullmatch(manifest.name) and len(manifest.name) <= MAX_NAME,
             f"the name is {manifest.name!r}",

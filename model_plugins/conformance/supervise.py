@@ -27,6 +27,7 @@ _POLL = 0.02
 _MIB = 1024 * 1024
 _QUIET = 120.0
 """Seconds without a step while no call of the plug-in is under way: the suite itself, on a slow machine."""
+_AT_IMPORT = "let the module only define things when it is imported; load what is slow at the first call"
 _START = (
     "import sys; sys.path[:] = sys.argv[2:]; from model_plugins.conformance.child import main; main(int(sys.argv[1]))"
 )
@@ -197,7 +198,7 @@ class _Child:
             if self.loaded and self._rss - self._held > 0.8 * self._limits.memory_mib:
                 test, happened = MEMORY, f"{what} ran out of the {self._limits.memory_mib} MiB that are allowed"
         if not self.loaded:
-            return {self._judging: Result.of(all_promises[self._judging], "fail", happened)}
+            return {self._judging: Result.of(all_promises[self._judging], "fail", happened, change=_AT_IMPORT)}
         if self._judging not in BUDGET:
             found = Result.of(all_promises[self._judging], "fail", happened, example, all_promises[test].change)
             return {self._judging: found}

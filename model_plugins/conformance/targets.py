@@ -78,7 +78,7 @@ def _of_folder(folder: Path) -> dict[str, str]:
     except FileNotFoundError:
         raise UsageError(f"{folder} has no pyproject.toml", _REMEDY) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{project} cannot be read: {error}") from error
+        raise UsageError(f"{project} cannot be read: {error}", "correct that line of the file") from error
     points = declared.get("project", {}).get("entry-points", {}).get(GROUP, {})
     return {name: value for name, value in points.items() if isinstance(value, str)}
 
@@ -91,7 +91,7 @@ def _of_wheel(wheel: Path) -> dict[str, str]:
         parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
         parser.read_string(text)
     except (zipfile.BadZipFile, configparser.Error, UnicodeDecodeError) as error:
-        raise UsageError(f"{wheel} cannot be read: {error}") from error
+        raise UsageError(f"{wheel} cannot be read: {error}", "build it again") from error
     return dict(parser[GROUP]) if parser.has_section(GROUP) else {}
 
 
@@ -100,7 +100,7 @@ def _classes(file: Path) -> list[str]:
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
     except (SyntaxError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} is no Python: {error}") from error
+        raise UsageError(f"{file} is no Python: {error}", "correct that line of the file") from error
     found = []
     for node in tree.body:
         if isinstance(node, ast.ClassDef):

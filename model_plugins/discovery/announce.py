@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 _HURRY = 0.2
 """Seconds between two looks while nothing is announced: a start should not wait for a slow beat."""
+_PATIENCE = 10.0
+"""Seconds after which somebody who waits for a first announcement is told what is missing."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,7 +135,8 @@ def announce(
     roster = Roster(options, str(uuid.uuid4()), now)
     readiness = Readiness()
     shown: ServerView | None = None
-    stood = False
+    stood = told = False
+    began = time.monotonic()
     while not stop.is_set():
         view = readiness.update(probe.look())
         if view != shown:
@@ -143,9 +146,22 @@ def announce(
         stood = stood or bool(announcer.announced())
         if not stood and (refused := announcer.refused) is not None:
             raise AccessRefused(refused.message)
+        if not stood and not told and time.monotonic() - began >= _PATIENCE:
+            log.warning("nothing_announced_yet", reason=_missing(view, announcer, options))
+            told = True
         stop.wait(options.interval if view.models else min(_HURRY, options.interval))
     if shown is not None and shown.models and announcer.announced():
         _drain(probe, announcer, roster.instances(shown, "draining"), options, hurry)
+
+
+def _missing(view: ServerView, announcer: Announcer, options: Options) -> str:
+    if not announcer.connected:
+        return f"ZooKeeper at {options.zookeeper} does not answer"
+    host, port = options.grpc
+    if not view.ready:
+        return f"no server is ready at {host}:{port}"
+    asked = f" of {', '.join(options.models)}" if options.models else ""
+    return f"the server has no ready model{asked}; ready: {', '.join(sorted(view.models)) or 'none'}"
 
 
 def _drain(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from materials.errors import SosieError
+from materials.errors import SosieError, UsageError
 from model_plugins.library.library import Library, before
 from model_plugins.library.records import PRODUCTION, AliasChange, Card, Verification
 
@@ -124,9 +124,13 @@ def rollback_target(library: Library, name: str, alias: str = PRODUCTION) -> int
     """The version that a rollback goes back to.
 
     Raises:
-        SosieError: there is none.
+        UsageError: there is no such model.
+        SosieError: there is no earlier version.
     """
-    version = before(library.history(name, alias))
+    history = library.history(name, alias)
+    if not history:
+        raise UsageError(f"the model library has no {name}@{alias}", "sosie model list")
+    version = before(history)
     if not version:
-        raise SosieError(f"{name}@{alias} has no earlier version to go back to")
+        raise SosieError(f"{name}@{alias} has no earlier version to go back to; `sosie model promote` goes to any")
     return version

@@ -72,7 +72,7 @@ def signature_of_onnx(data: bytes, max_batch: int = 8) -> Signature:
         onnx.checker.check_model(model, full_check=True)
     except (DecodeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         reason = (str(error).strip() or "not an ONNX file").splitlines()[0]
-        raise UsageError(f"the ONNX checker refuses the model: {reason}", "export it again, and check that") from None
+        raise UsageError(f"the ONNX checker refuses the model: {reason}", "it names the fault: export again") from None
     constants = {each.name for each in model.graph.initializer}
     return Signature(
         inputs=tuple(_tensor(each) for each in model.graph.input if each.name not in constants),

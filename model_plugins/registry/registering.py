@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -72,7 +73,7 @@ def register(
         tree = Path(folder) / "tree"
         unpack(data, tree)
         manifests = {
-            name: _loaded(name, PluginSource(target=target, path=str(tree), sha256=info.sha256), check, limits)
+            name: _loaded(name, path, PluginSource(target=target, path=str(tree), sha256=info.sha256), check, limits)
             for name, target in info.targets.items()
         }
     entries = [_entry(info, manifest, key, by, now) for manifest in manifests.values()]
@@ -80,9 +81,9 @@ def register(
     return [Registration(entry, admin.register(entry)) for entry in entries]
 
 
-def _loaded(name: str, source: PluginSource, check: Check | None, limits: HostLimits | None) -> Manifest:
+def _loaded(name: str, path: Path, source: PluginSource, check: Check | None, limits: HostLimits | None) -> Manifest:
     """The manifest of a plug-in that loads as a worker would load it, and passes the check."""
-    manifest = asyncio.run(_manifest(name, source, limits or HostLimits()))
+    manifest = asyncio.run(_manifest(name, path, source, limits or HostLimits()))
     if manifest.name != name:
         raise UsageError(
             f"plug-in {name!r} ({source.target}) calls itself {manifest.name!r}",
@@ -91,17 +92,18 @@ def _loaded(name: str, source: PluginSource, check: Check | None, limits: HostLi
     complaints = check(source, manifest) if check else ()
     if complaints:
         raise UsageError(
-            f"{manifest.key} does not pass its check: {'; '.join(complaints)}", "sosie plugin check PATH explains"
+            f"{manifest.key} does not pass its check: {'; '.join(complaints)}",
+            f"sosie plugin check {shlex.quote(str(path))} explains",
         )
     return manifest
 
 
-async def _manifest(name: str, source: PluginSource, limits: HostLimits) -> Manifest:
+async def _manifest(name: str, path: Path, source: PluginSource, limits: HostLimits) -> Manifest:
     plugin = HostedPlugin(source, limits, name=name)
     try:
         return await plugin.ready()
     except PluginFailed as error:
-        raise UsageError(str(error), "sosie plugin check PATH explains") from error
+        raise UsageError(str(error), f"sosie plugin check {shlex.quote(str(path))} explains") from error
     finally:
         plugin.close()
 

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from materials.errors import UsageError
 
 PREFIX = "ed25519:"
+_ANOTHER = "put the right key there, or move it away: the next registration makes one"
 
 
 class SigningKey:
@@ -84,12 +85,12 @@ class SigningKey:
             if path.stat().st_mode & 0o077:
                 raise UsageError(f"others may read the signing key {path}", f"chmod 600 {path}")
             private = load_pem_private_key(path.read_bytes(), password=None)
-        except (OSError, ValueError, TypeError) as error:
-            raise UsageError(
-                f"the signing key {path} cannot be read: {error}", "name another, or move it away"
-            ) from error
+        except OSError as error:
+            raise UsageError(f"the signing key {path} cannot be read: {error.strerror}", _ANOTHER) from error
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"{path} holds no PEM key without a password", _ANOTHER) from error
         if not isinstance(private, Ed25519PrivateKey):
-            raise UsageError(f"{path} holds a key of another kind", "ed25519 is used here; move it away")
+            raise UsageError(f"{path} holds a key of another kind; ed25519 is used here", _ANOTHER)
         return cls(private)
 
 

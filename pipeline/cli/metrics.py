@@ -37,25 +37,23 @@ def metrics_command(
     lately = ask(found)
     if as_json:
         output.print_json(lately)
-    else:
+    elif lately.workers:
         _show(lately)
+    else:
+        of_job = f"of a job {job!r} " if job else ""
+        output.out.print(f"no worker {of_job}is announced: `sosie run` and `sosie submit` start some", markup=False)
 
 
 def _show(lately: Lately) -> None:
     minutes = lately.recent.window_s / 60
     processes = len({each.target for each in lately.workers})
-    output.out.print(f"{len(lately.workers)} operators in {processes} workers; the last {minutes:g} minutes")
-    calls = Table(
-        "plug-in", "model", "version", "endpoint", "calls", "ok", "p50", "p95", "batch", "in flight", "trouble"
-    )
-    for column in calls.columns[:4]:
-        column.overflow = "fold"
+    window = f"; the last {minutes:g} minutes" if minutes else ""
+    output.out.print(f"operators: {len(lately.workers)}, workers: {processes}{window}")
+    calls = _table("model, endpoint, plug-ins", "calls", "ok", "p50", "p95", "batch", "busy", "trouble")
     for row in lately.recent.calls:
+        version = f"@{row.version}" if row.version else ""
         calls.add_row(
-            row.plugin or "-",
-            row.model,
-            row.version or "-",
-            row.endpoint,
+            "\n  ".join(each for each in (row.model + version, row.endpoint, *row.plugin.split(",")) if each),
             str(row.calls),
             _percent(row.success_rate),
             _ms(row.latency(0.5)),
@@ -66,13 +64,11 @@ def _show(lately: Lately) -> None:
         )
     if lately.recent.calls:
         output.out.print(calls)
-    plugins = Table("plug-in", "version", "media", "ok", "p50", "p95", "cache hits", "results")
-    plugins.columns[0].no_wrap = True
+    plugins = _table("plug-in", "media", "ok", "p50", "p95", "cached", "results")
     for run in lately.recent.plugins:
         looked = run.cache_hits + run.cache_misses
         plugins.add_row(
-            run.plugin,
-            run.version,
+            f"{run.plugin}@{run.version}",
             str(run.runs),
             _percent(run.success_rate),
             _ms(run.latency(0.5)),
@@ -84,6 +80,15 @@ def _show(lately: Lately) -> None:
         output.out.print(plugins)
     for worker in lately.silent:
         output.err.print(f"[yellow]{worker.kind} of {worker.job} at {worker.target} does not answer[/yellow]")
+
+
+def _table(*headings: str) -> Table:
+    """Without lines, so that names and figures fit into 80 columns."""
+    table = Table(*headings, box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.columns[0].overflow = table.columns[-1].overflow = "fold"
+    for column in table.columns[1:-1]:
+        column.no_wrap = True
+    return table
 
 
 def _percent(share: float | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from pipeline import model_operations as operations
 from pipeline.cli import output
 from pipeline.jobs import state_folder
 from pipeline.model_golden import demo_photos, folder_photos, read_golden, write_golden
+from pipeline.person import person
 
 model = typer.Typer(
     help="The model library: versions with cards, verified on a golden set, deployed, promoted, rolled back. "
@@ -61,7 +61,7 @@ def add(
         max_batch=max_batch,
         training=training,
         licence=licence,
-        by=_person(),
+        by=person(),
         say=_say(as_json),
     )
     if as_json:
@@ -170,7 +170,7 @@ def promote(
     card = target.library.card(*operations.parse_reference(reference))
     try:
         change = operations.promote_model(
-            target, card, alias=alias, force=force, warm=warm, by=_person(), reason=reason, say=_say(as_json)
+            target, card, alias=alias, force=force, warm=warm, by=person(), reason=reason, say=_say(as_json)
         )
     except Refused as refused:
         _print_refusal(card.key, refused, as_json)
@@ -197,7 +197,7 @@ def rollback(
         name,
         alias=alias,
         warm=warm,
-        by=_person(),
+        by=person(),
         reason=reason,
         timeout=timeout,
         say=_say(as_json),
@@ -219,16 +219,17 @@ def list_models(state: output.StateOption = None, as_json: output.JsonOption = F
         return
     table = Table("model", "aliases", "verified", "served by", "training")
     table.columns[0].no_wrap = True
+    table.columns[3].overflow = "fold"  # half an address is none
     for row in rows:
         card, found = row["card"], row["verification"]
         verified = "-" if found is None else "[green]passed[/green]" if found.passed else "[red]worse[/red]"
         if found is not None and found.baseline:
             verified += f" against {found.baseline}"
-        names = list(row["aliases"])
+        names = ", ".join(row["aliases"])
         if target is not None and row["aliases"] != row["live"]:
-            names.append(f"[yellow](workers: {', '.join(row['live']) or 'none'})[/yellow]")
+            names += f" [yellow](workers: {', '.join(row['live']) or 'none'})[/yellow]"
         served = "nothing runs" if row["servers"] is None else ", ".join(row["servers"]) or "-"
-        table.add_row(card.key, ", ".join(names), verified, served, card.training)
+        table.add_row(card.key, names.strip(), verified, served, card.training)
     output.out.print(table if rows else "the library is empty; next: sosie model add NAME MODEL.onnx")
 
 
@@ -243,13 +244,6 @@ def _default_golden(state: Path, say: Callable[[str], None]) -> Path:
         say("making a golden set of the demo's photographs (once)")
         write_golden(folder, demo_photos())
     return folder
-
-
-def _person() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container without a name for its user
-        return ""
 
 
 def _say(quiet: bool) -> Callable[[str], None]:

@@ -33,10 +33,14 @@ def new(
     with_model: Annotated[
         bool, typer.Option("--with-model/--without-model", help="Whether a model server computes the feature.")
     ] = False,
+    as_json: output.JsonOption = False,
 ) -> None:
     """Write ./NAME: a plug-in package that runs and passes its check as it is."""
     folder = write_package(name, Path.cwd(), kind.value, with_model=with_model)
     module = folder / name.replace("-", "_") / "plugin.py"
+    if as_json:
+        output.print_json({"name": name, "folder": folder, "plugin": module})
+        return
     output.out.print(f"wrote {escape(name)}/: edit {escape(str(module.relative_to(Path.cwd())))}, then", soft_wrap=True)
     output.out.print(f"  sosie plugin check {escape(shlex.quote(name))}", soft_wrap=True)
 
@@ -81,6 +85,7 @@ def document(report: Report) -> dict[str, object]:
 
 def _show(report: Report) -> None:
     table = Table("promise", "", "what is promised", title=escape(report.plugin), title_justify="left")
+    table.columns[0].overflow = "fold"  # the documentation goes by these names
     for result in report.results:
         style = _STYLES[result.status]
         table.add_row(result.promise, f"[{style}]{result.status}[/{style}]", escape(result.promised))
@@ -89,8 +94,9 @@ def _show(report: Report) -> None:
         _explain(result)
     if report.measured is not None and report.measured.call:
         dearest = report.measured
+        of = f" of {escape(repr(dearest.example))}" if dearest.example else ""
         output.out.print(
-            f"dearest call: {escape(dearest.call)} of {escape(repr(dearest.example))}, {dearest.seconds:.3f} s of "
+            f"dearest call: {escape(dearest.call)}{of}, {dearest.seconds:.3f} s of "
             f"processor time; {dearest.memory_mib:.0f} MiB beside the loaded plug-in",
             soft_wrap=True,
         )

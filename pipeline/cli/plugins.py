@@ -36,8 +36,9 @@ def list_plugins(
     if as_json:
         output.print_json([each.as_json() for each in found])
         return
-    table = Table("name", "v", "takes", "state", "last 5 min", expand=True)
+    table = Table("name", "v", "takes", "state", expand=True)
     table.columns[0].no_wrap = True
+    table.add_column("last 5 min", max_width=max(14, output.out.width // 5))
     # the summary gets what is left, and may be cut: `--json` has all of it
     table.add_column("what it is", ratio=1, min_width=14, no_wrap=True)
     for each in found:
@@ -55,10 +56,14 @@ def _lately(rows: Sequence[PluginRow]) -> str:
     for row in rows:
         of_version = f"v{row.version}: " if len(rows) > 1 else ""
         ok, p95 = row.success_rate, row.latency(0.95)
-        figures = "" if ok is None or p95 is None else f", {ok:.1%} ok, p95 {p95 * 1000:.3g} ms"
+        figures = "" if ok is None or p95 is None else f", {ok:.1%} ok, p95 {_ms(p95)}"
         cached = f", {row.cache_hits:,} from cache" if row.cache_hits else ""
         told.append(f"{of_version}{row.runs:,} media{figures}{cached}")
     return "; ".join(told) or "-"
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
 
 
 @plugin.command("register", epilog="[bold]Example[/bold]: sosie plugin register ./mean-colour --state ./state")
@@ -91,7 +96,8 @@ def register_plugin(
     output.out.print("[yellow]its code now runs in every worker that allows it[/yellow]")
     if not outcome.allowed:
         output.out.print(f"workers of this system refuse it: {escape(outcome.reason)}", soft_wrap=True)
-    if not outcome.allowed or not outcome.listed_now:
+        output.out.print(f"put this line into {escape(outcome.allow_list)}: {outcome.public_key}", soft_wrap=True)
+    elif not outcome.listed_now:
         output.out.print(
             f"workers elsewhere need this line on their allow list: {outcome.public_key}", soft_wrap=True, style="dim"
         )

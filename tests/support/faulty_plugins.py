@@ -147,6 +147,10 @@ def is_unit(feature: Feature) -> bool:
 # -- the manifest
 
 
+class VersionIsText(Sound):
+    manifest = manifest("version-is-text", version="1")
+
+
 class InvalidName(Sound):
     manifest = manifest("Invalid Name")
 

@@ -20,6 +20,7 @@ SOUND = [faulty.Sound, faulty.SoundWithModel, faulty.SoundFusion, faulty.SoundDe
 
 FAULTS: dict[type, tuple[str, str]] = {
     faulty.InvalidName: ("manifest-is-sound", "the name is 'Invalid Name'.*small letters, digits and hyphens"),
+    faulty.VersionIsText: ("manifest-is-sound", "version is '1'.*a manifest's version is a whole number"),
     faulty.DuplicateName: ("name-is-its-own", "'image-pdq' is the name of model_plugins.builtin.image_pdq:ImagePdq"),
     faulty.RestlessManifest: ("manifest-is-constant", "read twice"),
     faulty.NeedsArguments: ("is-a-plugin", "cannot be loaded: TypeError.*folder"),
@@ -146,3 +147,5 @@ def test_a_module_that_exits_or_hangs_while_it_is_loaded(tmp_path: Any) -> None:
         assert [each.promise for each in report.failures] == ["is-a-plugin"]
         assert re.search(cause, report.failures[0].happened), report.failures[0]
         assert {each.status for each in report.results[1:]} == {"skipped"}
+        told = report.failures[0].change
+        assert ("when it is imported" in told) == ("exit" in body or "while" in body), told

@@ -148,6 +148,7 @@ class TestCommandLine:
         checked = run.invoke(command_line(), ["check", "loudness"])
         assert checked.exit_code == 0, checked.output
         assert "loudness@1 keeps every promise" in checked.output
+        assert "…" not in checked.output, "no promise's name is cut short"
 
     def test_a_broken_promise_is_explained(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
@@ -163,6 +164,13 @@ class TestCommandLine:
         assert re.search(r"promised\s+interpret gives a feature of the declared schema", told)
         assert re.search(r"change\s+return float32 \[d\]", told)
         assert re.search(r'see\s+model_plugins/protocol.py:\d+: "', told)
+
+    def test_a_scalar_is_not_told_to_divide_by_its_norm(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        module = write_package("colour-histogram", tmp_path) / "colour_histogram" / "plugin.py"
+        module.write_text(module.read_text().replace("astype(np.float32)[None]", "astype(np.float32)"))
+        checked = CliRunner().invoke(command_line(), ["check", "colour-histogram"])
+        assert re.search(r"change\s+return the whole vector", checked.output), checked.output
 
     def test_json(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
@@ -198,8 +206,9 @@ class TestCommandLine:
         (tmp_path / "broken.whl").write_bytes(b"no zip")
         body = "class {}:\n    def interpret(self): ...\n"
         (tmp_path / "two.py").write_text(body.format("A") + body.format("B"))
-        with pytest.raises(UsageError, match=reason):
+        with pytest.raises(UsageError, match=reason) as caught:
             resolve(path)
+        assert caught.value.remedy
 
     def test_the_ways_to_name_a_plugin(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)

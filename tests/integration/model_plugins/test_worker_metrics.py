@@ -173,7 +173,7 @@ def test_operators_of_one_process_share_an_endpoint_and_workers_are_added_up(
                  "metrics", "--zookeeper", quorum.address],
                 cwd=ROOT, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "200"},
             ).stdout  # fmt: skip
-            assert re.search(r"one,two\W+double\W.*\W12\W.*100\.0%", table), table
+            assert re.search(r"double\W+12\W.*100\.0%.*\n.*\n\s+one\W*\n\s+two", table), table
             other.kill()
             other.wait()
             assert [each.pid for each in recent(quorum.address).silent] == [other.pid], "its node lasts a while"

@@ -100,7 +100,7 @@ def test_a_plugin_that_breaks_a_promise_is_not_registered(command: Command, tmp_
     broken = project(tmp_path / "moody", "moody", more="\n    def interpret(self, outputs):\n        return 7\n")
     with pytest.raises(UsageError, match="does not pass its check") as caught:
         command("register", str(broken))
-    assert "sosie plugin check" in caught.value.remedy
+    assert f"sosie plugin check {broken} explains" == caught.value.remedy
     assert "moody" not in listed(command)
     assert command("register", str(broken), "--no-check")["plugins"][0]["done"] == "registered"
 

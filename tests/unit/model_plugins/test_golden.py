@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from materials.errors import Permanent
+from materials.errors import Permanent, SosieError, UsageError
 from model_plugins.library import promotion
 from model_plugins.library.golden import MARGINS, GoldenSet, Run, average_precision, compare, ranking, run, unit_rows
 from model_plugins.library.library import Library
@@ -177,6 +177,14 @@ def test_a_verified_and_served_version_is_promoted(library: Library) -> None:
     assert (change.version, change.previous, change.forced, change.by) == (2, 1, False, "ann")
     assert promotion.promote(library, card, missing=[]) is None
     assert promotion.rollback_target(library, "picture") == 1
+
+
+def test_where_there_is_nothing_to_roll_back_to(library: Library) -> None:
+    with pytest.raises(UsageError, match="has no unknown@production") as caught:
+        promotion.rollback_target(library, "unknown")
+    assert caught.value.remedy
+    with pytest.raises(SosieError, match="no earlier version"):
+        promotion.rollback_target(library, "picture")
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,9 @@ def test_a_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
         SigningKey.load_or_create(path)
     path.chmod(0o600)
     path.write_text("no key")
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="holds no PEM key") as caught:
         SigningKey.load_or_create(path)
+    assert "the next registration makes one" in caught.value.remedy
 
 
 def test_only_what_was_signed_verifies(key: SigningKey) -> None:

@@ -10,18 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 import pytest
 import typer
 import yaml
+from rich.console import Console
 from typer.testing import CliRunner
 
 from materials.errors import Permanent, UsageError
+from model_plugins.metrics.reading import Lately
+from model_plugins.metrics.rows import CallRow, PluginRow, Recent
+from model_plugins.metrics.workers import Worker
 from model_plugins.registry import available
-from pipeline.cli import output
+from pipeline import plugin_operations as operations
+from pipeline.cli import metrics, output, plugins
 from pipeline.cli.main import app
+from pipeline.person import person
 
 ROOT = Path(__file__).parents[3]
-WITHOUT_JSON = {"sosie demo", "sosie plugin new", "sosie model announce"}  # a summary.json, a folder, no end
+WITHOUT_JSON = {"sosie demo", "sosie model announce"}  # a summary.json, no end
 
 WITHOUT_STATE = {"sosie plugin new", "sosie plugin check", "sosie model golden", "sosie model announce"}
 
@@ -69,6 +76,61 @@ def test_every_command_has_json_and_state(name: str) -> None:
     for parameter in COMMANDS[name].params:
         if isinstance(parameter, click.Option):
             assert parameter.help, f"{name} does not explain {parameter.opts}"
+
+
+def test_plugin_new_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = invoke("plugin", "new", "loudness", "--kind", "video", "--json")
+    written = json.loads(answer.stdout)
+    assert (written["name"], written["folder"]) == ("loudness", str(tmp_path / "loudness"))
+    assert Path(written["plugin"]).is_file()
+
+
+def test_a_user_without_a_name_has_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    assert person() == ""
+
+
+def test_metrics_fit_into_80_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    buckets = [9] * 8 + [0] * 8
+    call = CallRow(plugin="image-embedding,image-tags", model="image-embedding", version="2", endpoint="10.0.0.1:65000")
+    call = msgspec.structs.replace(call, calls=12345, ok=12345, rows=12345, failures={"timeout": 7}, buckets=buckets)
+    run = PluginRow(plugin="video-sound-events", version="1", runs=12345, results={"ok": 12345}, buckets=buckets)
+    worker = Worker(id="w", address="127.0.0.1", port=1, job="j", kind="image", pid=1)
+    lately = Lately(recent=Recent(window_s=300.0, calls=[call], plugins=[run]), workers=[worker], silent=[])
+    monkeypatch.setattr(metrics.output, "out", Console(width=80, highlight=False))
+    monkeypatch.setattr(metrics, "workers", lambda _hosts: [worker])
+    monkeypatch.setattr(metrics, "ask", lambda _workers: lately)
+    metrics.metrics_command(zookeeper="127.0.0.1:1")
+    shown = capsys.readouterr().out
+    for whole in ("image-embedding@2", "10.0.0.1:65000", "image-tags", "12345", "7 timeout", "video-sound-events@1"):
+        assert whole in shown, shown
+
+
+def test_metrics_say_when_no_worker_is_announced(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "workers", lambda _hosts: [])
+    metrics.metrics_command(zookeeper="127.0.0.1:1", job="other")
+    assert "no worker of a job 'other' is announced" in capsys.readouterr().out
+
+
+def test_plugin_list_fits_into_80_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    [manifest] = (each for each in available() if each.name == "image-embedding")
+    row = PluginRow(plugin=manifest.name, version="1", runs=4, results={"ok": 4}, buckets=[9] * 16, cache_hits=12)
+    listed = operations.Listed(
+        name="video-sound-events", origin="installed", state="installed", manifest=manifest, lately=(row,)
+    )
+    monkeypatch.setattr(plugins.output, "out", Console(width=80, highlight=False))
+    monkeypatch.setattr(operations, "listing", lambda _state, _zookeeper: [listed])
+    plugins.list_plugins()
+    shown = capsys.readouterr().out
+    assert "what it is" in shown
+    assert manifest.summary[:9] in shown, shown
+    assert "e+" not in shown, "no exponents"
 
 
 def test_plugin_list_as_json() -> None:

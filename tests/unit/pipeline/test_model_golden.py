@@ -45,7 +45,7 @@ def test_wrong_use_of_golden_sets(photos: dict[str, bytes], tmp_path: Path) -> N
         read_golden(tmp_path / "g", "unknown-model")
     with pytest.raises(UsageError) as raised:
         read_golden(tmp_path, "image-embedding")
-    assert "sosie model golden" in raised.value.remedy
+    assert raised.value.remedy == f"sosie model golden --out {tmp_path}"
     with pytest.raises(UsageError, match="holds no pictures"):
         folder_photos(tmp_path / "g" / "none")
     manifest = tmp_path / "g" / "golden.json"
