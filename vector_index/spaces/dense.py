@@ -6,6 +6,7 @@ each search, since as a field it would be shared.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ POINTS_PER_CELL = 39
 MAX_CELLS = 4096
 REGROW = 8
 """Cells are made anew when the space is this many times larger than when they were trained."""
-NPROBE = 64
+NPROBE = int(os.environ.get("SOSIE_INDEX_NPROBE", "64"))
 TRAINING_ROUNDS = 6
 _FLOAT32 = np.dtype("<f4")
 
