@@ -15,6 +15,8 @@ import grpc
 
 from materials.errors import Overloaded, Permanent, Retryable, SosieError, UsageError
 from materials.records import AssignItem, Assignment, Candidate
+from vector_index import tokens
+from vector_index.channels import Access, TokenHolder, open_async_channel, open_channel
 from vector_index.codec import (
     assign_request,
     assignment_from_wire,
@@ -24,23 +26,14 @@ from vector_index.codec import (
     lacking_from_wire,
 )
 from vector_index.enrichment import MAX_PAGE, Enrichment, Lacking
+from vector_index.gatekeeper import REMEDY_KEY, RETRY_AFTER_KEY
+from vector_index.log_clusters import MembersPage
 from vector_index.proto import index_pb2 as pb
 from vector_index.proto import index_pb2_grpc
 
 DEADLINE = 30.0
-MAX_MESSAGE = 64 << 20
-REMEDY_KEY = "sosie-remedy-bin"
-RETRY_AFTER_KEY = "sosie-retry-after"
 PAUSE = 0.05
 """Seconds before a broken call is repeated."""
-OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE),
-    ("grpc.max_send_message_length", MAX_MESSAGE),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.use_local_subchannel_pool", 1),
-)
 
 
 def typed(error: grpc.RpcError, address: str) -> SosieError:
@@ -50,6 +43,11 @@ def typed(error: grpc.RpcError, address: str) -> SosieError:
     if code == grpc.StatusCode.INVALID_ARGUMENT:
         remedy = trailing.get(REMEDY_KEY, b"")
         return UsageError(details, remedy.decode() if isinstance(remedy, bytes) else str(remedy))
+    if code == grpc.StatusCode.UNAUTHENTICATED:
+        return UsageError(
+            f"the index service at {address} refuses this call: {details}",
+            f"name the file of its token (STATE/index/token): {tokens.ENVIRONMENT}=FILE",
+        )
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
         if "larger than max" in details:
             return Permanent(f"a call to the index service at {address} is too large ({details}): send fewer items")
@@ -86,6 +84,19 @@ def _found(response: pb.GetResponse) -> list[Assignment | None]:
     return [assignment_from_wire(one.assignment) if one.HasField("assignment") else None for one in response.found]
 
 
+def _located(response: pb.GetResponse) -> list[tuple[Assignment | None, str]]:
+    return list(zip(_found(response), [one.content_id for one in response.found], strict=True))
+
+
+def _page(response: pb.MembersPageResponse) -> MembersPage:
+    content_id = response.content_id if response.HasField("content_id") else None
+    return MembersPage(content_id, list(response.material_ids), response.next, response.total)
+
+
+def _searches(items: Sequence[AssignItem], k: int) -> pb.SearchBatchRequest:
+    return pb.SearchBatchRequest(requests=[pb.SearchRequest(item=item_to_wire(item), k=k) for item in items])
+
+
 def _resolved(response: pb.ResolveResponse) -> str | None:
     return response.content_id if response.HasField("content_id") else None
 
@@ -107,18 +118,21 @@ class IndexClient:
     Args:
         address: `host:port`.
         deadline: seconds for each call, waiting for a restarting service included.
+        access: token and certificates; default: what the environment names.
 
     Raises (every call):
-        UsageError: the call is malformed, with the remedy.
+        UsageError: the call is malformed, or may not write, with the remedy.
         Overloaded: too much waits in the service: slow down.
         Retryable: it does not answer within the deadline.
         Permanent: it failed, and would again.
     """
 
-    def __init__(self, address: str, deadline: float = DEADLINE) -> None:
+    def __init__(self, address: str, deadline: float = DEADLINE, access: Access | None = None) -> None:
+        access = access or Access.of_environment()
         self._address = address
         self._deadline = deadline
-        self._channel = grpc.insecure_channel(address, options=OPTIONS)
+        self._token = TokenHolder(address, access)
+        self._channel = open_channel(address, access)
         self._stub = _stub(self._channel)
 
     def assign(self, items: Sequence[AssignItem]) -> list[Assignment]:
@@ -132,6 +146,24 @@ class IndexClient:
     def get(self, material_ids: Sequence[str], policy: str) -> list[Assignment | None]:
         """Stored assignments, None where there is none; at most 1,000 ids."""
         return _found(self._call(self._stub.Get, pb.GetRequest(material_ids=material_ids, policy=policy)))
+
+    def search_batch(self, items: Sequence[AssignItem], k: int = 10) -> list[list[Candidate]]:
+        """`search` for up to 64 items in one call, in their order."""
+        response = self._call(self._stub.SearchBatch, _searches(items, k))
+        return [_candidates(one) for one in response.responses]
+
+    def located(self, material_ids: Sequence[str], policy: str) -> list[tuple[Assignment | None, str]]:
+        """As `get`, each with the content ID that the material has now, after merges and splits; "" without one."""
+        return _located(self._call(self._stub.Get, pb.GetRequest(material_ids=material_ids, policy=policy)))
+
+    def delete(self, material_ids: Sequence[str], policy: str) -> list[Assignment | None]:
+        """Take materials out, each at the revision that it has; None for ids that are not there; at most 1,000."""
+        return _found(self._call(self._stub.Delete, pb.DeleteRequest(material_ids=material_ids, policy=policy)))
+
+    def members_page(self, content_id: str, after: int = 0, limit: int = 100) -> MembersPage:
+        """A page of `members`, beginning after the row that the page before calls `next`; at most 1,000."""
+        request = pb.MembersPageRequest(content_id=content_id, after=after, limit=limit)
+        return _page(self._call(self._stub.MembersPage, request))
 
     def members(self, content_id: str) -> list[str]:
         """Material ids under a content ID, oldest first, through redirects."""
@@ -173,9 +205,17 @@ class IndexClient:
     def _call(self, method: Any, request: Any) -> Any:
         end = time.monotonic() + self._deadline
         while True:
+            shown = self._token.metadata
             try:
-                return method(request, timeout=max(0.001, end - time.monotonic()), wait_for_ready=True)
+                return method(
+                    request,
+                    timeout=max(0.001, end - time.monotonic()),
+                    wait_for_ready=True,
+                    metadata=shown,
+                )
             except grpc.RpcError as error:
+                if self._token.learn(error, shown):
+                    continue
                 if not _broke(error) or time.monotonic() + PAUSE >= end:
                     raise typed(error, self._address) from error
             time.sleep(PAUSE)
@@ -184,9 +224,11 @@ class IndexClient:
 class AsyncIndexClient:
     """The same for asyncio; belongs to the loop in which its first call is made. Errors as `IndexClient`'s."""
 
-    def __init__(self, address: str, deadline: float = DEADLINE) -> None:
+    def __init__(self, address: str, deadline: float = DEADLINE, access: Access | None = None) -> None:
         self._address = address
         self._deadline = deadline
+        self._access = access or Access.of_environment()
+        self._token = TokenHolder(address, self._access)
         self._channel: Any = None
         self._stub: Any = None
 
@@ -201,6 +243,24 @@ class AsyncIndexClient:
     async def get(self, material_ids: Sequence[str], policy: str) -> list[Assignment | None]:
         """Stored assignments, None where there is none; at most 1,000 ids."""
         return _found(await self._call("Get", pb.GetRequest(material_ids=material_ids, policy=policy)))
+
+    async def search_batch(self, items: Sequence[AssignItem], k: int = 10) -> list[list[Candidate]]:
+        """`search` for up to 64 items in one call, in their order."""
+        response = await self._call("SearchBatch", _searches(items, k))
+        return [_candidates(one) for one in response.responses]
+
+    async def located(self, material_ids: Sequence[str], policy: str) -> list[tuple[Assignment | None, str]]:
+        """As `get`, each with the content ID that the material has now, after merges and splits; "" without one."""
+        return _located(await self._call("Get", pb.GetRequest(material_ids=material_ids, policy=policy)))
+
+    async def delete(self, material_ids: Sequence[str], policy: str) -> list[Assignment | None]:
+        """Take materials out, each at the revision that it has; None for ids that are not there; at most 1,000."""
+        return _found(await self._call("Delete", pb.DeleteRequest(material_ids=material_ids, policy=policy)))
+
+    async def members_page(self, content_id: str, after: int = 0, limit: int = 100) -> MembersPage:
+        """A page of `members`, beginning after the row that the page before calls `next`; at most 1,000."""
+        request = pb.MembersPageRequest(content_id=content_id, after=after, limit=limit)
+        return _page(await self._call("MembersPage", request))
 
     async def members(self, content_id: str) -> list[str]:
         """Material ids under a content ID, oldest first, through redirects."""
@@ -232,14 +292,22 @@ class AsyncIndexClient:
 
     async def _call(self, name: str, request: Any) -> Any:
         if self._stub is None:
-            self._channel = grpc.aio.insecure_channel(self._address, options=OPTIONS)
+            self._channel = open_async_channel(self._address, self._access)
             self._stub = _stub(self._channel)
         method = getattr(self._stub, name)
         end = time.monotonic() + self._deadline
         while True:
+            shown = self._token.metadata
             try:
-                return await method(request, timeout=max(0.001, end - time.monotonic()), wait_for_ready=True)
+                return await method(
+                    request,
+                    timeout=max(0.001, end - time.monotonic()),
+                    wait_for_ready=True,
+                    metadata=shown,
+                )
             except grpc.RpcError as error:
+                if self._token.learn(error, shown):
+                    continue
                 if not _broke(error) or time.monotonic() + PAUSE >= end:
                     raise typed(error, self._address) from error
             await asyncio.sleep(PAUSE)

@@ -23,6 +23,7 @@ from vector_index.crash_points import reached
 from vector_index.decision import RECALL_K, BatchDecision, inherit
 from vector_index.enrichment import MAX_PAGE, Enrichment, Lacking, enrich, lacking
 from vector_index.log import Log
+from vector_index.log_clusters import MembersPage
 from vector_index.policies import POLICIES, Policy
 from vector_index.ranking.protocol import Ranker
 from vector_index.recall import BatchRecall
@@ -251,6 +252,17 @@ class Engine:
         """The decisions that hold now, None for ids that were never decided under the policy."""
         with self._lock:
             return [self._log.latest(material_id, policy) for material_id in material_ids]
+
+    def located(self, material_ids: Sequence[str], policy: str) -> list[tuple[Assignment | None, str]]:
+        """As `get`, each with the content ID that the material has *now*, after merges and splits; "" without one."""
+        with self._lock:
+            now = self._log.clusters.current(material_ids, policy)
+            return [(self._log.latest(one, policy), now.get(one, "")) for one in material_ids]
+
+    def members_page(self, content_id: str, after: int, limit: int) -> MembersPage:
+        """Members beyond a row, oldest first, through redirects."""
+        with self._lock:
+            return self._log.clusters.members_page(content_id, after, limit)
 
     def members(self, content_id: str) -> list[str]:
         """Material ids, oldest first, through redirects; empty for an unknown content ID."""

@@ -42,6 +42,16 @@ class Member(msgspec.Struct, frozen=True):
     exemplar: bool
 
 
+class MembersPage(msgspec.Struct, frozen=True):
+    """Some members of a content ID. `content_id`: the canonical one, None when it was never minted. `next`: the row
+    after which the next page begins, 0 on the last one. `total`: members in all."""
+
+    content_id: str | None
+    material_ids: list[str]
+    next: int
+    total: int
+
+
 class ClusterTables:
     """Reads and writes inside the transaction that the log has open."""
 
@@ -246,6 +256,30 @@ class ClusterTables:
             "SELECT material_id FROM members JOIN materials USING (row) WHERE content_id=? ORDER BY row", (canonical,)
         )
         return [material_id for (material_id,) in rows]
+
+    def members_page(self, content_id: str, after: int, limit: int) -> MembersPage:
+        """Up to `limit` members of rows beyond `after`, oldest first, through redirects."""
+        canonical = self.resolve(content_id)
+        if canonical is None:
+            return MembersPage(None, [], 0, 0)
+        found = self._db.execute(
+            "SELECT row, material_id FROM members JOIN materials USING (row)"
+            " WHERE content_id=? AND row>? ORDER BY row LIMIT ?",
+            (canonical, after, limit + 1),
+        ).fetchall()
+        total = self._db.execute("SELECT count(*) FROM members WHERE content_id=?", (canonical,)).fetchone()[0]
+        page = found[:limit]
+        following = page[-1][0] if len(found) > limit else 0
+        return MembersPage(canonical, [material_id for _, material_id in page], following, total)
+
+    def current(self, material_ids: Iterable[str], policy: str) -> dict[str, str]:
+        """Material id -> the content ID that its stored version has now; those without one are left out."""
+        rows = self._db.execute(
+            "SELECT m.material_id, c.content_id FROM materials m JOIN members c ON c.row=m.row AND c.policy=?"
+            " WHERE m.live AND m.material_id IN (SELECT value FROM json_each(?))",
+            (policy, json.dumps(list(material_ids))),
+        )
+        return dict(rows.fetchall())
 
     def set_media(self, row: int, policy: str, media: Sequence[tuple[Kind, str]]) -> None:
         """A post's media, in order, by content ID; replaces what stood there."""

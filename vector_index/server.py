@@ -27,10 +27,15 @@ import grpc
 import structlog
 
 from materials.errors import Permanent, SosieError, UsageError
+from vector_index.channels import MAX_MESSAGE, is_loopback
 from vector_index.engine import SNAPSHOT_EVERY, Engine
+from vector_index.gatekeeper import MAX_BYTES_IN_FLIGHT, Gatekeeper
+from vector_index.health import Health, health_handler
+from vector_index.listening import TlsFiles, listen
 from vector_index.proto import index_pb2_grpc
 from vector_index.ranking.registry import default_rankers
-from vector_index.service import MAX_MESSAGE, IndexService
+from vector_index.service import IndexService
+from vector_index.tokens import FILE_NAME, Gate, ensure_token_file
 from vector_index.writer import MAX_PENDING, Writer
 
 GRACE_SECONDS = 5.0
@@ -51,6 +56,14 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--listen", required=True, metavar="HOST:PORT", help="address, e.g. 127.0.0.1:7070")
     parser.add_argument("--snapshot-every", type=int, default=SNAPSHOT_EVERY, metavar="ITEMS")
     parser.add_argument("--max-pending", type=int, default=MAX_PENDING, metavar="ITEMS", help="then callers must wait")
+    parser.add_argument(
+        "--max-bytes", type=int, default=MAX_BYTES_IN_FLIGHT, metavar="BYTES", help="of requests in flight, in all"
+    )
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="tokens for writes; default: STATE/token")
+    parser.add_argument("--open-writes", action="store_true", help="ask for no token")
+    parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="the server's certificate (PEM): turns TLS on")
+    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="its key (PEM)")
+    parser.add_argument("--tls-client-ca", type=Path, metavar="FILE", help="serve only clients with its certificates")
     return parser.parse_args(argv)
 
 
@@ -78,11 +91,11 @@ def exclusive(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-async def serve(engine: Engine, listen: str, max_pending: int) -> int:
+async def serve(engine: Engine, options: argparse.Namespace) -> int:
     """Answer calls until a signal comes; the exit code.
 
     Raises:
-        UsageError: the address cannot be listened on.
+        UsageError: the address cannot be listened on, or a token or TLS file is unusable.
     """
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[int] = loop.create_future()
@@ -98,23 +111,33 @@ async def serve(engine: Engine, listen: str, max_pending: int) -> int:
         logger.error("index service must restart", reason=reason)
         loop.call_soon_threadsafe(end, 1)
 
-    writer = Writer(engine, broken, max_pending)
-    service = IndexService(engine, writer)
-    server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS)
+    gatekeeper = Gatekeeper(_gate(options), options.max_bytes)
+    tls = TlsFiles(options.tls_cert, options.tls_key, options.tls_client_ca)
+    health = Health()
+    writer = Writer(engine, broken, options.max_pending)
+    service = IndexService(engine, writer, gatekeeper.refused)
+    server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS, interceptors=(gatekeeper,))
     register: Any = index_pb2_grpc.add_VectorIndexServicer_to_server
     register(service, server)
-    try:
-        port = server.add_insecure_port(listen)
-    except RuntimeError as error:
-        raise UsageError(f"{listen} cannot be listened on", "is the port taken? Choose another --listen") from error
+    server.add_generic_rpc_handlers((health_handler(health),))
+    port = listen(server, options.listen, tls)
     await server.start()
-    logger.info("index service listens", address=listen, port=port)
+    logger.info("index service listens", address=options.listen, port=port, tls=options.tls_cert is not None)
     code = await ended
     logger.info("index service stops", code=code)
+    await health.set_serving(False)
     await server.stop(GRACE_SECONDS)
     await asyncio.to_thread(writer.close)
     service.close()
     return code
+
+
+def _gate(options: argparse.Namespace) -> Gate:
+    if options.open_writes:
+        if not is_loopback(options.listen):
+            logger.warning("whoever reaches this address may write", address=options.listen)
+        return Gate(None)
+    return Gate(ensure_token_file(options.token_file or options.state / FILE_NAME))
 
 
 def run(argv: Sequence[str]) -> int:
@@ -124,7 +147,7 @@ def run(argv: Sequence[str]) -> int:
     with exclusive(options.state):
         engine = Engine(options.state, default_rankers(), snapshot_every=options.snapshot_every)
         try:
-            return asyncio.run(serve(engine, options.listen, options.max_pending))
+            return asyncio.run(serve(engine, options))
         finally:
             engine.close()
 

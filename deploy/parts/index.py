@@ -9,6 +9,7 @@ import grpc
 
 from deploy.java import clean_environment
 from deploy.parts.part import Launch, Part, Site
+from vector_index.channels import Access, open_channel
 from vector_index.proto import index_pb2, index_pb2_grpc
 
 NAME = "index"
@@ -36,7 +37,7 @@ def check_index(address: str, seconds: float) -> None:
         grpc.FutureTimeoutError: nobody answered in time.
         grpc.RpcError: whoever answered is no index service, or not well.
     """
-    with grpc.insecure_channel(address, options=CHANNEL) as channel:
+    with open_channel(address, Access.of_environment()) as channel:
         grpc.channel_ready_future(channel).result(timeout=seconds)
         stub: Any = index_pb2_grpc.VectorIndexStub(channel)  # type: ignore[no-untyped-call]
         stub.Stats(index_pb2.StatsRequest(), timeout=seconds)

@@ -1,4 +1,5 @@
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
@@ -139,10 +140,12 @@ class GetRequest(_message.Message):
     def __init__(self, material_ids: _Optional[_Iterable[str]] = ..., policy: _Optional[str] = ...) -> None: ...
 
 class Found(_message.Message):
-    __slots__ = ("assignment",)
+    __slots__ = ("assignment", "content_id")
     ASSIGNMENT_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_ID_FIELD_NUMBER: _ClassVar[int]
     assignment: Assignment
-    def __init__(self, assignment: _Optional[_Union[Assignment, _Mapping]] = ...) -> None: ...
+    content_id: str
+    def __init__(self, assignment: _Optional[_Union[Assignment, _Mapping]] = ..., content_id: _Optional[str] = ...) -> None: ...
 
 class GetResponse(_message.Message):
     __slots__ = ("found",)
@@ -272,3 +275,73 @@ class LackingResponse(_message.Message):
     MATERIALS_FIELD_NUMBER: _ClassVar[int]
     materials: _containers.RepeatedCompositeFieldContainer[Stored]
     def __init__(self, materials: _Optional[_Iterable[_Union[Stored, _Mapping]]] = ...) -> None: ...
+
+class SearchBatchRequest(_message.Message):
+    __slots__ = ("requests",)
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    requests: _containers.RepeatedCompositeFieldContainer[SearchRequest]
+    def __init__(self, requests: _Optional[_Iterable[_Union[SearchRequest, _Mapping]]] = ...) -> None: ...
+
+class SearchBatchResponse(_message.Message):
+    __slots__ = ("responses",)
+    RESPONSES_FIELD_NUMBER: _ClassVar[int]
+    responses: _containers.RepeatedCompositeFieldContainer[SearchResponse]
+    def __init__(self, responses: _Optional[_Iterable[_Union[SearchResponse, _Mapping]]] = ...) -> None: ...
+
+class DeleteRequest(_message.Message):
+    __slots__ = ("material_ids", "policy")
+    MATERIAL_IDS_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    material_ids: _containers.RepeatedScalarFieldContainer[str]
+    policy: str
+    def __init__(self, material_ids: _Optional[_Iterable[str]] = ..., policy: _Optional[str] = ...) -> None: ...
+
+class DeleteResponse(_message.Message):
+    __slots__ = ("found",)
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    found: _containers.RepeatedCompositeFieldContainer[Found]
+    def __init__(self, found: _Optional[_Iterable[_Union[Found, _Mapping]]] = ...) -> None: ...
+
+class MembersPageRequest(_message.Message):
+    __slots__ = ("content_id", "after", "limit")
+    CONTENT_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    content_id: str
+    after: int
+    limit: int
+    def __init__(self, content_id: _Optional[str] = ..., after: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class MembersPageResponse(_message.Message):
+    __slots__ = ("content_id", "material_ids", "next", "total")
+    CONTENT_ID_FIELD_NUMBER: _ClassVar[int]
+    MATERIAL_IDS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    content_id: str
+    material_ids: _containers.RepeatedScalarFieldContainer[str]
+    next: int
+    total: int
+    def __init__(self, content_id: _Optional[str] = ..., material_ids: _Optional[_Iterable[str]] = ..., next: _Optional[int] = ..., total: _Optional[int] = ...) -> None: ...
+
+class HealthRequest(_message.Message):
+    __slots__ = ("service",)
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    def __init__(self, service: _Optional[str] = ...) -> None: ...
+
+class HealthResponse(_message.Message):
+    __slots__ = ("status",)
+    class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        UNKNOWN: _ClassVar[HealthResponse.Status]
+        SERVING: _ClassVar[HealthResponse.Status]
+        NOT_SERVING: _ClassVar[HealthResponse.Status]
+        SERVICE_UNKNOWN: _ClassVar[HealthResponse.Status]
+    UNKNOWN: HealthResponse.Status
+    SERVING: HealthResponse.Status
+    NOT_SERVING: HealthResponse.Status
+    SERVICE_UNKNOWN: HealthResponse.Status
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    status: HealthResponse.Status
+    def __init__(self, status: _Optional[_Union[HealthResponse.Status, str]] = ...) -> None: ...

@@ -79,6 +79,21 @@ class VectorIndexStub(object):
                 request_serializer=vector__index_dot_proto_dot_index__pb2.LackingRequest.SerializeToString,
                 response_deserializer=vector__index_dot_proto_dot_index__pb2.LackingResponse.FromString,
                 _registered_method=True)
+        self.SearchBatch = channel.unary_unary(
+                '/sosie.index.v1.VectorIndex/SearchBatch',
+                request_serializer=vector__index_dot_proto_dot_index__pb2.SearchBatchRequest.SerializeToString,
+                response_deserializer=vector__index_dot_proto_dot_index__pb2.SearchBatchResponse.FromString,
+                _registered_method=True)
+        self.Delete = channel.unary_unary(
+                '/sosie.index.v1.VectorIndex/Delete',
+                request_serializer=vector__index_dot_proto_dot_index__pb2.DeleteRequest.SerializeToString,
+                response_deserializer=vector__index_dot_proto_dot_index__pb2.DeleteResponse.FromString,
+                _registered_method=True)
+        self.MembersPage = channel.unary_unary(
+                '/sosie.index.v1.VectorIndex/MembersPage',
+                request_serializer=vector__index_dot_proto_dot_index__pb2.MembersPageRequest.SerializeToString,
+                response_deserializer=vector__index_dot_proto_dot_index__pb2.MembersPageResponse.FromString,
+                _registered_method=True)
 
 
 class VectorIndexServicer(object):
@@ -144,6 +159,27 @@ class VectorIndexServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SearchBatch(self, request, context):
+        """Several searches in one call; answers in the order of the requests.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Delete(self, request, context):
+        """Takes materials out, each at the revision that it has now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MembersPage(self, request, context):
+        """Members of a content ID, a page at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VectorIndexServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -191,6 +227,21 @@ def add_VectorIndexServicer_to_server(servicer, server):
                     servicer.Lacking,
                     request_deserializer=vector__index_dot_proto_dot_index__pb2.LackingRequest.FromString,
                     response_serializer=vector__index_dot_proto_dot_index__pb2.LackingResponse.SerializeToString,
+            ),
+            'SearchBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchBatch,
+                    request_deserializer=vector__index_dot_proto_dot_index__pb2.SearchBatchRequest.FromString,
+                    response_serializer=vector__index_dot_proto_dot_index__pb2.SearchBatchResponse.SerializeToString,
+            ),
+            'Delete': grpc.unary_unary_rpc_method_handler(
+                    servicer.Delete,
+                    request_deserializer=vector__index_dot_proto_dot_index__pb2.DeleteRequest.FromString,
+                    response_serializer=vector__index_dot_proto_dot_index__pb2.DeleteResponse.SerializeToString,
+            ),
+            'MembersPage': grpc.unary_unary_rpc_method_handler(
+                    servicer.MembersPage,
+                    request_deserializer=vector__index_dot_proto_dot_index__pb2.MembersPageRequest.FromString,
+                    response_serializer=vector__index_dot_proto_dot_index__pb2.MembersPageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -436,6 +487,87 @@ class VectorIndex(object):
             '/sosie.index.v1.VectorIndex/Lacking',
             vector__index_dot_proto_dot_index__pb2.LackingRequest.SerializeToString,
             vector__index_dot_proto_dot_index__pb2.LackingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sosie.index.v1.VectorIndex/SearchBatch',
+            vector__index_dot_proto_dot_index__pb2.SearchBatchRequest.SerializeToString,
+            vector__index_dot_proto_dot_index__pb2.SearchBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Delete(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sosie.index.v1.VectorIndex/Delete',
+            vector__index_dot_proto_dot_index__pb2.DeleteRequest.SerializeToString,
+            vector__index_dot_proto_dot_index__pb2.DeleteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MembersPage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sosie.index.v1.VectorIndex/MembersPage',
+            vector__index_dot_proto_dot_index__pb2.MembersPageRequest.SerializeToString,
+            vector__index_dot_proto_dot_index__pb2.MembersPageResponse.FromString,
             options,
             channel_credentials,
             insecure,
