@@ -99,7 +99,9 @@ def acceptance(state: Path) -> Acceptance:
     )
 
 
-def register_plugins(path: Path, state: Path, zookeeper: str, *, checked: bool = True) -> Outcome:
+def register_plugins(
+    path: Path, state: Path, zookeeper: str, *, checked: bool = True, elsewhere: bool = False
+) -> Outcome:
     """Build, check, store, sign and register. A key that is made here goes on the state's own allow list at once, but
     never on one that somebody has put elsewhere.
 
@@ -108,6 +110,10 @@ def register_plugins(path: Path, state: Path, zookeeper: str, *, checked: bool =
         state: the system's folder.
         zookeeper: address; empty: see `quorum`.
         checked: whether the conformance check must pass.
+        elsewhere: whether workers with allow lists of their own are meant, so that this system's need not have the key.
+
+    Raises:
+        UsageError: workers of this system would refuse it, and drop the version that they run.
     """
     with administration(state, zookeeper) as admin:
         key, is_new = SigningKey.load_or_create(state / KEY)
@@ -116,6 +122,12 @@ def register_plugins(path: Path, state: Path, zookeeper: str, *, checked: bool =
         listed = is_new and not os.environ.get(ALLOW_ENVIRONMENT)
         if listed:
             allow.add(key.public_text, f"made by {by} at the first registration here")
+        allowed = allow.current()
+        if not elsewhere and key.key_id not in allowed.keys and not allowed.hashes:
+            raise UsageError(
+                f"workers of this system would refuse it: the key of {state / KEY} is not on {allow.path}",
+                f"put this line there: {key.public_text} (or, for workers elsewhere that have it: --elsewhere)",
+            )
         done = register(
             path,
             admin,

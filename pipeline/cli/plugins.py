@@ -72,6 +72,9 @@ def register_plugin(
         Path, typer.Argument(metavar="PATH", help="Its project folder, or a built wheel.", show_default=False)
     ],
     check: Annotated[bool, typer.Option("--check/--no-check", help="Run the conformance check first.")] = True,
+    elsewhere: Annotated[
+        bool, typer.Option("--elsewhere", help="The workers meant have the key on allow lists of their own.")
+    ] = False,
     zookeeper: ZooKeeperOption = "",
     state: output.StateOption = None,
     as_json: output.JsonOption = False,
@@ -85,7 +88,7 @@ def register_plugin(
 
     The first registration here makes a signing key, STATE/keys/plugins.key, and puts it on the state's own allow list.
     """
-    outcome = operations.register_plugins(path, state_folder(state), zookeeper, checked=check)
+    outcome = operations.register_plugins(path, state_folder(state), zookeeper, checked=check, elsewhere=elsewhere)
     if as_json:
         output.print_json(outcome)
         return
@@ -93,11 +96,12 @@ def register_plugin(
         output.out.print(f"{each.done}: {each.entry.key}  ({each.entry.target}, wheel {each.entry.sha256[:12]}…)")
     if outcome.listed_now:
         output.out.print(f"a signing key was made, and is now on {outcome.allow_list}", soft_wrap=True)
-    output.out.print("[yellow]its code now runs in every worker that allows it[/yellow]")
-    if not outcome.allowed:
+    if outcome.allowed:
+        output.out.print("[yellow]its code now runs in every worker that allows it[/yellow]")
+    else:
         output.out.print(f"workers of this system refuse it: {escape(outcome.reason)}", soft_wrap=True)
         output.out.print(f"put this line into {escape(outcome.allow_list)}: {outcome.public_key}", soft_wrap=True)
-    elif not outcome.listed_now:
+    if outcome.allowed and not outcome.listed_now:
         output.out.print(
             f"workers elsewhere need this line on their allow list: {outcome.public_key}", soft_wrap=True, style="dim"
         )

@@ -83,7 +83,11 @@ def test_a_plugin_is_registered_runs_and_is_taken_back(
 
     # on another allow list the key is a stranger's, and is not put there by itself
     monkeypatch.setenv("SOSIE_PLUGIN_ALLOW", str(tmp_path / "other.allow"))
-    refused = command("register", str(project(tmp_path / "letters", version=2)))
+    newer = str(project(tmp_path / "letters", version=2))
+    with pytest.raises(UsageError, match=r"would refuse it: the key .* is not on .*other.allow"):
+        command("register", newer)
+    assert listed(command)["letters"]["version"] == 1, "what runs goes on"
+    refused = command("register", newer, "--elsewhere")
     assert (refused["listed_now"], refused["allowed"]) == (False, False)
     assert "other.allow" in refused["reason"]
     assert listed(command)["letters"]["state"] == "refused"
