@@ -17,6 +17,7 @@ from materials.records import AssignItem, Assignment, Candidate, Features, Kind
 from vector_index import snapshot
 from vector_index.clusters import Compared, choose
 from vector_index.comparison import POST_PARTS, Comparer, evidence_of
+from vector_index.content.current import of_now
 from vector_index.content.placement import Place, place
 from vector_index.content.shelf import Shelf
 from vector_index.crash_points import reached
@@ -251,7 +252,7 @@ class Engine:
     def get(self, material_ids: Sequence[str], policy: str) -> list[Assignment | None]:
         """The decisions that hold now, None for ids that were never decided under the policy."""
         with self._lock:
-            return [self._log.latest(material_id, policy) for material_id in material_ids]
+            return of_now(self._log, [self._log.latest(material_id, policy) for material_id in material_ids], policy)
 
     def located(self, material_ids: Sequence[str], policy: str) -> list[tuple[Assignment | None, str]]:
         """As `get`, each with the content ID that the material has *now*, after merges and splits; "" without one."""

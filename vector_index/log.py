@@ -15,7 +15,7 @@ from materials.errors import Permanent, Retryable
 from materials.records import AssignItem, Assignment, Kind
 from vector_index.crash_points import reached
 from vector_index.evidence_cache import EvidenceCache, StoredEvidence
-from vector_index.log_clusters import ClusterTables
+from vector_index.log_clusters import ClusterTables, Member
 from vector_index.log_events import EventTables
 from vector_index.log_schema import connect
 from vector_index.log_verdicts import VerdictTables
@@ -230,6 +230,12 @@ class Log:
         self._placed(item, row, content_id, exemplar=True)
         return content_id
 
+    def split(self, content_id: str, founder: Member, revision: int, others: Sequence[Member]) -> str:
+        """Move members into a content ID of their own; see `ClusterTables.split`."""
+        new = self.clusters.split(content_id, founder, revision, others, self.events.now())
+        self._infos.clear()
+        return new
+
     def redirect(self, content_id: str, to: str) -> None:
         """Merge one content ID into another; see `ClusterTables.redirect`."""
         self.clusters.redirect(content_id, to)
@@ -281,6 +287,10 @@ class Log:
         """What was answered then."""
         query = "SELECT assignment FROM decisions WHERE id=?"
         return self._assignment_decoder.decode(self._db.execute(query, (decision,)).fetchone()[0])
+
+    def sequence_of(self, decision: int) -> int:
+        """The transaction that took the decision."""
+        return int(self._db.execute("SELECT sequence FROM decisions WHERE id=?", (decision,)).fetchone()[0])
 
     def latest(self, material_id: str, policy: str) -> Assignment | None:
         """The decision that holds now."""

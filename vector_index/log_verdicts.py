@@ -88,6 +88,10 @@ class VerdictTables:
         """Whether anything was said of the material."""
         return (policy, material_id) in self._of
 
+    def any(self, policy: str, said: Said) -> bool:
+        """Whether anything like that was said under a policy."""
+        return any(scene == policy and v.verdict == said for (scene, _), of in self._of.items() for v in of.values())
+
     def give(self, verdict: Verdict) -> None:
         """Write a verdict; what was said of the two before is replaced."""
         self._db.execute(
