@@ -15,7 +15,10 @@ from materials.records import Material, Outcome
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """A parsed line, or one that was refused (`rejection`).
 
-    `base`: the input file's folder; `line`: the input line as it came, for a dead letter; `entered_at`: epoch seconds.
+    `base`: the input file's folder; `line`: the input line as it came, for a dead letter; `entered_at`: epoch seconds
+    of its first attempt: windows of the ledger go by it, whatever attempt ends it.
+    `source`: the file, relative to the job's source, or the topic; `partition`: 0 for files; `offset`: -1 where the
+    source does not tell it. `attempt`: of the whole job, 1 for a record that comes from the source.
     """
 
     material_id: str
@@ -27,6 +30,10 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     material: Material | None = None
     revision: int = 0
     rejection: str | None = None
+    source: str = ""
+    partition: int = 0
+    offset: int = -1
+    attempt: int = 1
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
