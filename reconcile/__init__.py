@@ -1,0 +1,1 @@
+"""What went in and what came out: the retry queue, the ledger, reconciliation."""
