@@ -27,7 +27,8 @@ from vector_index.log import Log
 from vector_index.log_clusters import MembersPage
 from vector_index.policies import POLICIES, Policy
 from vector_index.ranking.protocol import Ranker
-from vector_index.recall import BatchRecall
+from vector_index.recall import BatchRecall, Elsewhere, here
+from vector_index.recall_engines.protocol import CollectionLost
 from vector_index.validation import check_call, item_problem
 
 MAX_K = 100
@@ -61,9 +62,11 @@ class Engine:
         clock: epoch seconds, for the birth of content IDs.
         snapshot_every: decided items after which `snapshot_if_due` writes one.
         place: the rule by which a material joins a cluster; another one only where a log is replayed.
+        elsewhere: which spaces lie in a recall engine (`RecallChoice.space_for`).
 
     Raises:
         materials.errors.Permanent: a log that is damaged or has another format.
+        Retryable: a recall engine that holds a space does not answer.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Engine:
         clock: Callable[[], float] = time.time,
         snapshot_every: int = SNAPSHOT_EVERY,
         place: Place = place,
+        elsewhere: Elsewhere = here,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._snapshots = folder / "snapshots"
@@ -88,7 +92,7 @@ class Engine:
         self._comparer = Comparer(self._log, rankers, self._counters)
         self._known = self._log.spaces()
         self._since_snapshot = 0
-        self._spaces, self._snapshot_sequence = snapshot.load_newest(self._snapshots, self._log.sequence)
+        self._spaces, self._snapshot_sequence = snapshot.load_newest(self._snapshots, self._log.sequence, elsewhere)
         self._mend()
 
     def _mend(self) -> None:
@@ -125,6 +129,7 @@ class Engine:
         with self._lock:
             if self._broken:
                 raise Retryable(self._broken)
+            self._admit()
             counters = Counter[str]()
             decision = BatchDecision(
                 self._log, self._spaces, self._comparer, self._policies, self._known, self._clock, counters, self._place
@@ -149,6 +154,7 @@ class Engine:
         with self._lock:
             if self._broken:
                 raise Retryable(self._broken)
+            self._admit()
             with self._log.transaction():
                 done = enrich(self._log, self._known, items)
             self._known.update(done.opened)
@@ -172,6 +178,14 @@ class Engine:
     def broken(self) -> str:
         """Why this engine must be replaced by a fresh one over the same folder, "" while it is sound."""
         return self._broken
+
+    def _admit(self) -> None:
+        """See `Spaces.admit`. A space that its engine lost comes back by a fresh start."""
+        try:
+            self._spaces.admit()
+        except CollectionLost as error:
+            self._broken = f"the index must be restarted: {error}"
+            raise Retryable(self._broken) from error
 
     def _learn(self, removed: Sequence[int], added: Sequence[tuple[int, Features]]) -> None:
         """What the log has committed is made searchable; where that fails, only a fresh start is right again."""
@@ -323,4 +337,5 @@ class Engine:
             if take_snapshot and not self._broken:
                 self._since_snapshot = max(self._since_snapshot, self._snapshot_every)
                 self.snapshot_if_due()
+            self._spaces.close()
             self._log.close()

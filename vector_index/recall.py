@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materials.records import Feature, Features
+from vector_index.recall_engines.buffered_space import BufferedSpace
 from vector_index.spaces.factory import make_space
 from vector_index.spaces.protocol import Space
 
@@ -18,13 +19,26 @@ Pairwise = Callable[[Sequence[Feature]], NDArray[np.float32]]
 """Similarity [n, n] of features that a space does not hold; spaces without it get a scratch space per batch."""
 
 
+Elsewhere = Callable[[str, str], Space | None]
+"""(feature key, schema) -> a new, empty space that a recall engine keeps, None for one of this process."""
+
+
+def here(key: str, schema: str) -> Space | None:  # noqa: ARG001 - an `Elsewhere`
+    """Every space is of this process."""
+    return None
+
+
 class Spaces:
     """The recall spaces by feature key. Not thread-safe: the engine's lock holds over reads and writes."""
 
     def __init__(
-        self, make: Callable[[str], Space | None] = make_space, held: Mapping[str, Space] | None = None
+        self,
+        make: Callable[[str], Space | None] = make_space,
+        held: Mapping[str, Space] | None = None,
+        elsewhere: Elsewhere = here,
     ) -> None:
         self._make = make
+        self._elsewhere = elsewhere
         self._spaces: dict[str, Space] = dict(held or {})
 
     def items(self) -> Iterable[tuple[str, Space]]:
@@ -39,10 +53,29 @@ class Spaces:
         """The space of a feature key, made where it is missing; None for a schema that is not searched."""
         space = self._spaces.get(key)
         if space is None:
-            space = self._make(schema)
+            space = self._elsewhere(key, schema)
+            if space is None:
+                space = self._make(schema)
             if space is not None:
                 self._spaces[key] = space
         return space
+
+    def admit(self) -> None:
+        """Whether new rows can be taken, asked before anything is decided about them.
+
+        Raises:
+            Overloaded: too many wait for a recall engine.
+            CollectionLost: a recall engine lost a space; a fresh start rebuilds it from the log.
+        """
+        for space in self._spaces.values():
+            if isinstance(space, BufferedSpace):
+                space.admit()
+
+    def close(self) -> None:
+        """End what runs in the background."""
+        for space in self._spaces.values():
+            if isinstance(space, BufferedSpace):
+                space.close()
 
     def scratch(self, schema: str) -> Space | None:
         """An empty space that nobody else sees."""

@@ -34,6 +34,7 @@ from vector_index.health import Health, health_handler
 from vector_index.listening import TlsFiles, listen
 from vector_index.proto import index_pb2_grpc
 from vector_index.ranking.registry import default_rankers
+from vector_index.recall_engines.choice import RecallChoice
 from vector_index.service import IndexService
 from vector_index.tokens import FILE_NAME, Gate, ensure_token_file
 from vector_index.writer import MAX_PENDING, Writer
@@ -58,6 +59,13 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--max-pending", type=int, default=MAX_PENDING, metavar="ITEMS", help="then callers must wait")
     parser.add_argument(
         "--max-bytes", type=int, default=MAX_BYTES_IN_FLIGHT, metavar="BYTES", help="of requests in flight, in all"
+    )
+    parser.add_argument(
+        "--recall",
+        action="append",
+        default=[],
+        metavar="SPACE=ENGINE:ADDRESS",
+        help="keep a space in a recall engine, e.g. image-embedding=milvus:http://127.0.0.1:19530 (docs/scale.md)",
     )
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="tokens for writes; default: STATE/token")
     parser.add_argument("--open-writes", action="store_true", help="ask for no token")
@@ -145,7 +153,8 @@ def run(argv: Sequence[str]) -> int:
     options = arguments(argv)
     faiss.omp_set_num_threads(1)
     with exclusive(options.state):
-        engine = Engine(options.state, default_rankers(), snapshot_every=options.snapshot_every)
+        elsewhere = RecallChoice(options.recall, options.state).space_for
+        engine = Engine(options.state, default_rankers(), snapshot_every=options.snapshot_every, elsewhere=elsewhere)
         try:
             return asyncio.run(serve(engine, options))
         finally:

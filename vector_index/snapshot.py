@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from vector_index.crash_points import reached
-from vector_index.recall import Spaces
+from vector_index.recall import Elsewhere, Spaces, here
 from vector_index.spaces.factory import make_space
 from vector_index.spaces.protocol import Space
 
@@ -111,41 +111,44 @@ def _all(folder: Path) -> list[Path]:
     return sorted((path for path in folder.iterdir() if path.name.isdigit()), reverse=True)
 
 
-def load(path: Path) -> tuple[Spaces, int]:
+def load(path: Path, elsewhere: Elsewhere = here) -> tuple[Spaces, int]:
     """The spaces of one snapshot and its sequence.
 
     Raises:
         SnapshotError: a file is missing, damaged or of another format.
+        Retryable: a recall engine that holds a space does not answer.
     """
     try:
         manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
         if manifest.format != FORMAT:
             raise SnapshotError(f"format {manifest.format}, and this version reads {FORMAT}")
-        loaded = {entry.key: _load_space(path / entry.file, entry) for entry in manifest.spaces}
+        loaded = {entry.key: _load_space(path / entry.file, entry, elsewhere) for entry in manifest.spaces}
     except (OSError, msgspec.DecodeError, RuntimeError, ValueError) as error:
         raise SnapshotError(str(error)) from error
-    return Spaces(held=loaded), manifest.sequence
+    return Spaces(held=loaded, elsewhere=elsewhere), manifest.sequence
 
 
-def _load_space(path: Path, entry: SavedSpace) -> Space:
+def _load_space(path: Path, entry: SavedSpace, elsewhere: Elsewhere) -> Space:
     if path.stat().st_size != entry.size or _checksum(path) != entry.blake2b:
         raise SnapshotError(f"{entry.file} ({entry.key}) does not match its checksum")
-    space = make_space(entry.schema)
+    space = elsewhere(entry.key, entry.schema)
+    if space is None:
+        space = make_space(entry.schema)
     if space is None:
         raise SnapshotError(f"no space for schema {entry.schema!r}")
     space.load(path)
     return space
 
 
-def load_newest(folder: Path, limit: int) -> tuple[Spaces, int]:
+def load_newest(folder: Path, limit: int, elsewhere: Elsewhere = here) -> tuple[Spaces, int]:
     """The newest sound snapshot not above the log's sequence `limit`; empty spaces and 0 where there is none."""
     for path in _all(folder):
         try:
-            spaces, sequence = load(path)
+            spaces, sequence = load(path, elsewhere)
             if sequence > limit:
                 raise SnapshotError(f"it holds transaction {sequence} and the log ends at {limit}")
         except SnapshotError as error:
             logger.warning("snapshot passed over", path=str(path), reason=str(error))
             continue
         return spaces, sequence
-    return Spaces(), 0
+    return Spaces(elsewhere=elsewhere), 0

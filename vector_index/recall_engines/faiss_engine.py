@@ -1,24 +1,28 @@
-"""FAISS in this process, as the spaces themselves use it: the yardstick for other engines. Memory only."""
+"""FAISS in this process, by the very spaces that the index uses without an engine: the yardstick for others."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
 
+import numpy as np
+
 from materials.errors import UsageError
+from materials.records import Feature
 from vector_index.recall_engines.protocol import Capabilities, CollectionLost, Labels, Matrix, Rows, Where
-from vector_index.spaces.dense import FLAT_LIMIT, VectorStore
+from vector_index.spaces.dense import DenseSpace
 
 MAX_DIM = 65_536
 MAX_K = 100_000
+EXACT_UP_TO = 10_000
+"""The spaces are exact at least so far."""
 
 
 class FaissEngine:
-    """A `RecallEngine`: exhaustive up to `flat_limit` rows, IVF with 8-bit codes beyond."""
+    """A `RecallEngine`. Memory only: the index's snapshots and log make its spaces durable."""
 
-    def __init__(self, flat_limit: int = FLAT_LIMIT) -> None:
-        self._flat_limit = flat_limit
-        self._collections: dict[str, tuple[int, VectorStore]] = {}
+    def __init__(self) -> None:
+        self._collections: dict[str, tuple[int, DenseSpace]] = {}
         self._collection = ""
         self._lock = threading.Lock()
 
@@ -32,7 +36,7 @@ class FaissEngine:
             durable=False,
             max_dim=MAX_DIM,
             max_k=MAX_K,
-            exact_up_to=self._flat_limit,
+            exact_up_to=EXACT_UP_TO,
         )
 
     def exists(self, collection: str) -> bool:
@@ -44,7 +48,9 @@ class FaissEngine:
         if not 1 <= dim <= MAX_DIM:
             raise UsageError(f"vectors of {dim} dimensions", f"1 to {MAX_DIM}")
         with self._lock:
-            there, _ = self._collections.setdefault(collection, (dim, VectorStore(self._flat_limit)))
+            if collection not in self._collections:
+                self._collections[collection] = (dim, DenseSpace())
+            there, _ = self._collections[collection]
             if there != dim:
                 raise UsageError(f"the collection {collection} has {there} dimensions, not {dim}", "use another")
             self._collection = collection
@@ -57,14 +63,14 @@ class FaissEngine:
     def upsert(self, rows: Rows, vectors: Matrix, labels: Sequence[Labels] | None = None) -> None:  # noqa: ARG002
         """Store or replace rows: FAISS would keep both, so the old ones go first."""
         with self._lock:
-            store = self._store(vectors)
-            store.remove(rows)
-            store.add(rows, vectors)
+            space = self._space(vectors)
+            space.remove(rows.tolist())
+            space.add(rows.tolist(), _features(vectors))
 
     def delete(self, rows: Rows) -> None:
         """Forget rows."""
         with self._lock:
-            self._store().remove(rows)
+            self._space().remove(rows.tolist())
 
     def search(self, queries: Matrix, k: int, where: Where | None = None) -> tuple[Matrix, Rows]:
         """The nearest rows."""
@@ -73,23 +79,34 @@ class FaissEngine:
         if not 1 <= k <= MAX_K:
             raise UsageError(f"k is {k}", f"1 to {MAX_K}")
         with self._lock:
-            return self._store(queries).search(queries, k)
+            found = self._space(queries).search(_features(queries), k)
+        width = max((len(hits) for hits in found), default=0)
+        scores = np.full((len(found), width), -np.inf, np.float32)
+        rows = np.full((len(found), width), -1, np.int64)
+        for number, hits in enumerate(found):
+            rows[number, : len(hits)] = [row for row, _ in hits]
+            scores[number, : len(hits)] = [score for _, score in hits]
+        return scores, rows
 
     def count(self) -> int:
         """Stored rows."""
         with self._lock:
-            return len(self._store())
+            return len(self._space())
 
     def close(self) -> None:
         """Give the memory back."""
         with self._lock:
             self._collections.clear()
 
-    def _store(self, vectors: Matrix | None = None) -> VectorStore:
-        """The open collection. The lock is held: FAISS bears no add during a search."""
+    def _space(self, vectors: Matrix | None = None) -> DenseSpace:
+        """The open collection. The lock is held: a space takes one writer."""
         if self._collection not in self._collections:
             raise CollectionLost(f"the collection {self._collection!r} is gone")
-        dim, store = self._collections[self._collection]
+        dim, space = self._collections[self._collection]
         if vectors is not None and (vectors.ndim != 2 or vectors.shape[1] != dim):
             raise UsageError(f"vectors of shape {vectors.shape} in a collection of {dim} dimensions")
-        return store
+        return space
+
+
+def _features(vectors: Matrix) -> list[Feature]:
+    return [Feature.of("vector", vector) for vector in vectors]
