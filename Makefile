@@ -30,7 +30,7 @@ demo: setup      ## real media with attacked copies through the whole job; then 
 	@$(SOSIE) demo --out out/demo
 
 test: setup      ## all tests but the fresh-clone one, against the real stack
-	@.venv/bin/python -m pytest -m "not fresh and not soak"
+	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "not fresh and not soak"
 
 soak: .venv/.ready  ## the long variants of the tests (about ten minutes)
 	@.venv/bin/python -m pytest -m soak

@@ -94,7 +94,7 @@ def register(app: typer.Typer) -> None:
         Exit code 0: each line has its outcome (rejected ones are results); 3: some are dead; 1: the job failed.
         """
         if explain_only:
-            output.out.print(explain(jobs.checked(spec)), end="", markup=False)
+            output.out.print(explain(jobs.checked(spec)), end="", markup=False, soft_wrap=True)
             return
         with progress_bar(quiet=as_json) as progress:
             summary = jobs.run_job(spec, state, progress=progress)
