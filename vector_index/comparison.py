@@ -95,6 +95,18 @@ class Comparer:
             logger.exception("ranker failed", ranker=ranker.name, material_id=query.material_id)
             return self._fallback.rank(query, candidates, recall)
 
+    def ranker(self, kind: Kind) -> Ranker:
+        """The ranker of a kind."""
+        return self._rankers.get(kind, self._fallback)
+
+    def pair(self, query: Evidence, candidate: Evidence, recall: Recall) -> Candidate:
+        """One candidate, whether or not recall finds it."""
+        return _under(candidate.content_id, self._rank(query, [candidate], recall)[0])
+
+    def stored(self, row: int, info: RowInfo, policy: str) -> Evidence:
+        """A stored material as rankers see it."""
+        return self._evidence(row, info, policy)
+
     def _evidence(self, row: int, info: RowInfo, policy: str) -> Evidence:
         stored = self._log.evidence(row)
         return Evidence(

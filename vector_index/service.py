@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import wraps
 from typing import Any, TypeVar
 
-import grpc
-import structlog
-
-from materials.errors import Overloaded, Retryable, UsageError
+from materials.errors import Overloaded, UsageError
 from materials.records import AssignItem, Assignment
 from vector_index.codec import assign_response, assignment_to_wire, candidate_to_wire, enrichments, item_from_wire
+from vector_index.content.calls import ContentCalls
 from vector_index.engine import Engine
-from vector_index.gatekeeper import REMEDY_KEY, RETRY_AFTER_KEY
 from vector_index.policies import policy_named
 from vector_index.proto import index_pb2 as pb
 from vector_index.proto import index_pb2_grpc
+from vector_index.typed_errors import typed_errors
 from vector_index.validation import FINGERPRINT_BYTES
 from vector_index.writer import Answer, Writer
 
@@ -26,37 +23,8 @@ MAX_GET = 1000
 MAX_SEARCHES = 64
 MAX_READS_WAITING = 128
 """Reads that may wait for a thread; beyond, callers are told to slow down."""
-ABORT_UNSAFE = str.maketrans({"\x00": " "})
 
-logger = structlog.get_logger(__name__)
-Request = TypeVar("Request")
 Response = TypeVar("Response")
-Method = Callable[[Any, Request, Any], Coroutine[Any, Any, Response]]
-
-
-def typed_errors(method: Method[Request, Response]) -> Method[Request, Response]:
-    """House errors -> INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNAVAILABLE; any other is a defect: INTERNAL, logged."""
-
-    @wraps(method)
-    async def answer(self: Any, request: Request, context: Any) -> Response:
-        try:
-            return await method(self, request, context)
-        except UsageError as error:
-            remedy = ((REMEDY_KEY, error.remedy.encode()),)
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, _line(error.message), remedy)
-        except Overloaded as error:
-            wait = ((RETRY_AFTER_KEY, f"{error.retry_after:.3f}"),)
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, _line(str(error)), wait)
-        except Retryable as error:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, _line(str(error)))
-        except (asyncio.CancelledError, grpc.aio.AbortError):
-            raise
-        except Exception as error:
-            logger.exception("call failed", method=method.__name__)
-            await context.abort(grpc.StatusCode.INTERNAL, _line(f"{type(error).__name__}: {error}"))
-        raise AssertionError("abort does not return")
-
-    return answer
 
 
 def deletion(stored: Assignment, policy: str) -> AssignItem:
@@ -69,10 +37,6 @@ def deletion(stored: Assignment, policy: str) -> AssignItem:
         revision=stored.revision,
         op="delete",
     )
-
-
-def _line(text: str) -> str:
-    return text.translate(ABORT_UNSAFE)[:2000]
 
 
 async def _awaited(answer: Answer) -> list[Assignment]:
@@ -105,7 +69,7 @@ async def _awaited(answer: Answer) -> list[Assignment]:
         raise
 
 
-class IndexService(index_pb2_grpc.VectorIndexServicer):
+class IndexService(ContentCalls, index_pb2_grpc.VectorIndexServicer):
     """One engine behind one writer. Reads take their turn at the engine's lock in a thread of their own."""
 
     def __init__(self, engine: Engine, writer: Writer, refused: Mapping[str, int] | None = None) -> None:

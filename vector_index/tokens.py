@@ -16,9 +16,14 @@ from pathlib import Path
 
 from materials.errors import UsageError
 
-READS = frozenset({"Search", "SearchBatch", "Get", "Members", "MembersPage", "Resolve", "Stats", "Lacking"})
+READS = frozenset(
+    {
+        *("Search", "SearchBatch", "Get", "Members", "MembersPage", "Resolve", "Stats", "Lacking"),
+        *("History", "Explain", "MergeProposals"),
+    }
+)
 """Calls of `VectorIndex` that change nothing and are open to all who reach the port."""
-WRITES = frozenset({"Assign", "Delete", "Enrich", "Snapshot"})
+WRITES = frozenset({"Assign", "Delete", "Enrich", "Snapshot", "MergeContentIds", "SplitContentId", "Judge"})
 """Calls that change something. Whatever is not listed under `READS` needs a token, listed here or not."""
 
 HEADER = "authorization"

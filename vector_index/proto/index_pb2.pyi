@@ -345,3 +345,83 @@ class HealthResponse(_message.Message):
     STATUS_FIELD_NUMBER: _ClassVar[int]
     status: HealthResponse.Status
     def __init__(self, status: _Optional[_Union[HealthResponse.Status, str]] = ...) -> None: ...
+
+class MergeRequest(_message.Message):
+    __slots__ = ("one", "other", "who", "why", "score")
+    ONE_FIELD_NUMBER: _ClassVar[int]
+    OTHER_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    one: str
+    other: str
+    who: str
+    why: str
+    score: float
+    def __init__(self, one: _Optional[str] = ..., other: _Optional[str] = ..., who: _Optional[str] = ..., why: _Optional[str] = ..., score: _Optional[float] = ...) -> None: ...
+
+class SplitRequest(_message.Message):
+    __slots__ = ("content_id", "material_ids", "who", "why")
+    CONTENT_ID_FIELD_NUMBER: _ClassVar[int]
+    MATERIAL_IDS_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    content_id: str
+    material_ids: _containers.RepeatedScalarFieldContainer[str]
+    who: str
+    why: str
+    def __init__(self, content_id: _Optional[str] = ..., material_ids: _Optional[_Iterable[str]] = ..., who: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
+class JudgeRequest(_message.Message):
+    __slots__ = ("policy", "one", "other", "verdict", "withdraw", "who", "why")
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    ONE_FIELD_NUMBER: _ClassVar[int]
+    OTHER_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    WITHDRAW_FIELD_NUMBER: _ClassVar[int]
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    policy: str
+    one: str
+    other: str
+    verdict: str
+    withdraw: bool
+    who: str
+    why: str
+    def __init__(self, policy: _Optional[str] = ..., one: _Optional[str] = ..., other: _Optional[str] = ..., verdict: _Optional[str] = ..., withdraw: bool = ..., who: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
+class HistoryRequest(_message.Message):
+    __slots__ = ("content_id", "material_id", "policy")
+    CONTENT_ID_FIELD_NUMBER: _ClassVar[int]
+    MATERIAL_ID_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    content_id: str
+    material_id: str
+    policy: str
+    def __init__(self, content_id: _Optional[str] = ..., material_id: _Optional[str] = ..., policy: _Optional[str] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("one", "other", "policy")
+    ONE_FIELD_NUMBER: _ClassVar[int]
+    OTHER_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    one: str
+    other: str
+    policy: str
+    def __init__(self, one: _Optional[str] = ..., other: _Optional[str] = ..., policy: _Optional[str] = ...) -> None: ...
+
+class MergeProposalsRequest(_message.Message):
+    __slots__ = ("policy", "after", "limit")
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    policy: str
+    after: int
+    limit: int
+    def __init__(self, policy: _Optional[str] = ..., after: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ContentAnswer(_message.Message):
+    __slots__ = ("json",)
+    JSON_FIELD_NUMBER: _ClassVar[int]
+    json: bytes
+    def __init__(self, json: _Optional[bytes] = ...) -> None: ...

@@ -94,6 +94,36 @@ class VectorIndexStub(object):
                 request_serializer=vector__index_dot_proto_dot_index__pb2.MembersPageRequest.SerializeToString,
                 response_deserializer=vector__index_dot_proto_dot_index__pb2.MembersPageResponse.FromString,
                 _registered_method=True)
+        self.MergeContentIds = channel.unary_unary(
+                '/sosie.index.v1.VectorIndex/MergeContentIds',
+                request_serializer=vector__index_dot_proto_dot_index__pb2.MergeRequest.SerializeToString,
+                response_deserializer=vector__index_dot_proto_dot_index__pb2.ContentAnswer.FromString,
+                _registered_method=True)
+        self.SplitContentId = channel.unary_unary(
+                '/sosie.index.v1.VectorIndex/SplitContentId',
+                request_serializer=vector__index_dot_proto_dot_index__pb2.SplitRequest.SerializeToString,
+                response_deserializer=vector__index_dot_proto_dot_index__pb2.ContentAnswer.FromString,
+                _registered_method=True)
+        self.Judge = channel.unary_unary(
+                '/sosie.index.v1.VectorIndex/Judge',
+                request_serializer=vector__index_dot_proto_dot_index__pb2.JudgeRequest.SerializeToString,
+                response_deserializer=vector__index_dot_proto_dot_index__pb2.ContentAnswer.FromString,
+                _registered_method=True)
+        self.History = channel.unary_unary(
+                '/sosie.index.v1.VectorIndex/History',
+                request_serializer=vector__index_dot_proto_dot_index__pb2.HistoryRequest.SerializeToString,
+                response_deserializer=vector__index_dot_proto_dot_index__pb2.ContentAnswer.FromString,
+                _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/sosie.index.v1.VectorIndex/Explain',
+                request_serializer=vector__index_dot_proto_dot_index__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=vector__index_dot_proto_dot_index__pb2.ContentAnswer.FromString,
+                _registered_method=True)
+        self.MergeProposals = channel.unary_unary(
+                '/sosie.index.v1.VectorIndex/MergeProposals',
+                request_serializer=vector__index_dot_proto_dot_index__pb2.MergeProposalsRequest.SerializeToString,
+                response_deserializer=vector__index_dot_proto_dot_index__pb2.ContentAnswer.FromString,
+                _registered_method=True)
 
 
 class VectorIndexServicer(object):
@@ -180,6 +210,46 @@ class VectorIndexServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MergeContentIds(self, request, context):
+        """What persons and the merge job do to content IDs. Answers are JSON; their fields are `vector_index.content.records`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SplitContentId(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Judge(self, request, context):
+        """A person's verdict on two materials, or its withdrawal.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def History(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Explain(self, request, context):
+        """Why two materials share a content ID, or do not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MergeProposals(self, request, context):
+        """Content IDs that the scores say are one, a page at a time; changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VectorIndexServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -242,6 +312,36 @@ def add_VectorIndexServicer_to_server(servicer, server):
                     servicer.MembersPage,
                     request_deserializer=vector__index_dot_proto_dot_index__pb2.MembersPageRequest.FromString,
                     response_serializer=vector__index_dot_proto_dot_index__pb2.MembersPageResponse.SerializeToString,
+            ),
+            'MergeContentIds': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergeContentIds,
+                    request_deserializer=vector__index_dot_proto_dot_index__pb2.MergeRequest.FromString,
+                    response_serializer=vector__index_dot_proto_dot_index__pb2.ContentAnswer.SerializeToString,
+            ),
+            'SplitContentId': grpc.unary_unary_rpc_method_handler(
+                    servicer.SplitContentId,
+                    request_deserializer=vector__index_dot_proto_dot_index__pb2.SplitRequest.FromString,
+                    response_serializer=vector__index_dot_proto_dot_index__pb2.ContentAnswer.SerializeToString,
+            ),
+            'Judge': grpc.unary_unary_rpc_method_handler(
+                    servicer.Judge,
+                    request_deserializer=vector__index_dot_proto_dot_index__pb2.JudgeRequest.FromString,
+                    response_serializer=vector__index_dot_proto_dot_index__pb2.ContentAnswer.SerializeToString,
+            ),
+            'History': grpc.unary_unary_rpc_method_handler(
+                    servicer.History,
+                    request_deserializer=vector__index_dot_proto_dot_index__pb2.HistoryRequest.FromString,
+                    response_serializer=vector__index_dot_proto_dot_index__pb2.ContentAnswer.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=vector__index_dot_proto_dot_index__pb2.ExplainRequest.FromString,
+                    response_serializer=vector__index_dot_proto_dot_index__pb2.ContentAnswer.SerializeToString,
+            ),
+            'MergeProposals': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergeProposals,
+                    request_deserializer=vector__index_dot_proto_dot_index__pb2.MergeProposalsRequest.FromString,
+                    response_serializer=vector__index_dot_proto_dot_index__pb2.ContentAnswer.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -568,6 +668,168 @@ class VectorIndex(object):
             '/sosie.index.v1.VectorIndex/MembersPage',
             vector__index_dot_proto_dot_index__pb2.MembersPageRequest.SerializeToString,
             vector__index_dot_proto_dot_index__pb2.MembersPageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MergeContentIds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sosie.index.v1.VectorIndex/MergeContentIds',
+            vector__index_dot_proto_dot_index__pb2.MergeRequest.SerializeToString,
+            vector__index_dot_proto_dot_index__pb2.ContentAnswer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SplitContentId(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sosie.index.v1.VectorIndex/SplitContentId',
+            vector__index_dot_proto_dot_index__pb2.SplitRequest.SerializeToString,
+            vector__index_dot_proto_dot_index__pb2.ContentAnswer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Judge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sosie.index.v1.VectorIndex/Judge',
+            vector__index_dot_proto_dot_index__pb2.JudgeRequest.SerializeToString,
+            vector__index_dot_proto_dot_index__pb2.ContentAnswer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def History(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sosie.index.v1.VectorIndex/History',
+            vector__index_dot_proto_dot_index__pb2.HistoryRequest.SerializeToString,
+            vector__index_dot_proto_dot_index__pb2.ContentAnswer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sosie.index.v1.VectorIndex/Explain',
+            vector__index_dot_proto_dot_index__pb2.ExplainRequest.SerializeToString,
+            vector__index_dot_proto_dot_index__pb2.ContentAnswer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MergeProposals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sosie.index.v1.VectorIndex/MergeProposals',
+            vector__index_dot_proto_dot_index__pb2.MergeProposalsRequest.SerializeToString,
+            vector__index_dot_proto_dot_index__pb2.ContentAnswer.FromString,
             options,
             channel_credentials,
             insecure,
