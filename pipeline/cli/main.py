@@ -14,6 +14,7 @@ from pipeline.cli import (
     announce,
     cluster,
     content,
+    content_ids,
     demo,
     features,
     jobs,
@@ -36,6 +37,7 @@ app = typer.Typer(
 for room in (demo, stack, jobs, cluster, content, plugins, models, metrics):
     room.register(app)
 features.add_to(content.content)
+content_ids.add_to(content.content)
 plugin_kit.add_to(plugins.plugin)
 models.model.command("announce", epilog=announce.EPILOG)(announce.announce_command)
 

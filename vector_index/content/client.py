@@ -56,5 +56,8 @@ class ContentClient(IndexClient):
         request = pb.MergeProposalsRequest(policy=policy, after=after, limit=limit)
         return self._told(self._stub.MergeProposals, request, ProposalPage)
 
+    def __enter__(self) -> ContentClient:
+        return self
+
     def _told(self, method: Any, request: Any, answer: type[T]) -> T:
         return msgspec.json.decode(self._call(method, request).json, type=answer)
