@@ -21,13 +21,14 @@ ENVIRONMENT = {
 class Addresses(msgspec.Struct, frozen=True):
     """What a client needs to reach a running stack.
 
-    `zookeeper`, `index`, `triton` (gRPC): `host:port`; `redis`: `redis://host:port/0`.
+    `zookeeper`, `index`, `triton` (gRPC): `host:port`; `redis`: `redis://host:port/0`; `gateway`: `http://host:port`.
     """
 
     zookeeper: str
     redis: str
     index: str
     triton: str = ""
+    gateway: str = ""
 
 
 class GivenAddresses(msgspec.Struct, frozen=True):
@@ -64,6 +65,7 @@ class FixedPorts(msgspec.Struct, frozen=True):
     redis: int = 0
     index: int = 0
     triton: int = 0
+    gateway: int = 0
 
 
 def host_port(address: str) -> tuple[str, int]:

@@ -66,6 +66,7 @@ class StackRecord(msgspec.Struct, kw_only=True):
             redis=found.get("redis", ""),
             index=found.get("index", ""),
             triton=found.get("triton", ""),
+            gateway=found.get("gateway", ""),
         )
 
 

@@ -187,6 +187,7 @@ def _refuse_other_request(state: Path, running: StackRecord, given: GivenAddress
         asked, used = getattr(given, name), getattr(running.given, name)
         if asked and asked != used:
             raise UsageError(f"a stack runs in this state folder already, and not with {name} at {asked}", remedy)
+    for name in FixedPorts.__struct_fields__:
         wanted, record = getattr(fixed, name), running.parts.get(name)
         if wanted and record and record.ports and wanted != next(iter(record.ports.values())):
             raise UsageError(f"{name} runs already, at {record.address} and not on port {wanted}", remedy)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from deploy.addresses import ENVIRONMENT, GivenAddresses
-from deploy.parts import announcer, index, triton, valkey, zookeeper
+from deploy.parts import announcer, gateway, index, triton, valkey, zookeeper
 from deploy.parts.part import Part
 
-ALL: tuple[Part, ...] = (zookeeper.PART, valkey.PART, index.PART, triton.PART, announcer.PART)
+ALL: tuple[Part, ...] = (zookeeper.PART, valkey.PART, index.PART, triton.PART, announcer.PART, gateway.PART)
 """In the order of their start; they are stopped in the opposite one."""
 
 
@@ -16,8 +16,11 @@ def given_parts(given: GivenAddresses) -> dict[str, str]:
 
 
 def parts_to_start(given: GivenAddresses) -> list[Part]:
-    """The parts to start here. Whoever gives both ZooKeeper and Triton announces the one in the other himself."""
+    """The parts to start here. Whoever gives both ZooKeeper and Triton announces the one in the other himself; the
+    gateway stands beside an index that is started here."""
     elsewhere = set(given_parts(given))
+    if index.NAME in elsewhere:
+        elsewhere.add(gateway.NAME)
     if {zookeeper.NAME, triton.NAME} <= elsewhere:
         elsewhere.add(announcer.NAME)
     return [part for part in ALL if part.name not in elsewhere]

@@ -17,6 +17,7 @@ from pipeline.cli import (
     content_ids,
     demo,
     features,
+    gateway,
     jobs,
     metrics,
     models,
@@ -34,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
 )
-for room in (demo, stack, jobs, cluster, content, plugins, models, metrics):
+for room in (demo, stack, jobs, cluster, content, plugins, models, metrics, gateway):
     room.register(app)
 features.add_to(content.content)
 content_ids.add_to(content.content)

@@ -52,6 +52,7 @@ def up(
     redis_port: Port = 0,
     index_port: Port = 0,
     triton_port: Port = 0,
+    gateway_port: Port = 0,
     timeout: Annotated[float, typer.Option(help="Seconds until every part must be healthy.")] = 90,
     models: Annotated[
         str,
@@ -62,14 +63,17 @@ def up(
     ] = "",
     as_json: output.JsonOption = False,
 ) -> None:
-    """Start the local stack (ZooKeeper, Redis, model server, index) and keep it running; harmless when it runs.
+    """Start the local stack (ZooKeeper, Redis, model server, index, HTTP gateway) and keep it running.
 
-    A part whose address is given is used and not started. Ports are free ones, kept over restarts.
+    Harmless when it runs. A part whose address is given is used and not started. Ports are free ones, kept over
+    restarts.
     """
     folder = state_folder(state)
     extras = parse_extras(models)
     given = GivenAddresses.read(os.environ, zookeeper=zookeeper, redis=redis, index=index, triton=triton)
-    fixed = FixedPorts(zookeeper=zookeeper_port, redis=redis_port, index=index_port, triton=triton_port)
+    fixed = FixedPorts(
+        zookeeper=zookeeper_port, redis=redis_port, index=index_port, triton=triton_port, gateway=gateway_port
+    )
     addresses = stack.up(folder, given, timeout, None if as_json else _say, fixed, extras)
     if as_json:
         output.print_json(addresses)

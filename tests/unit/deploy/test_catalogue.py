@@ -19,7 +19,7 @@ def names(given: GivenAddresses) -> list[str]:
 
 
 def test_everything_is_started_when_nothing_is_given() -> None:
-    assert names(GivenAddresses()) == ["zookeeper", "redis", "index", "triton", "announcer"]
+    assert names(GivenAddresses()) == ["zookeeper", "redis", "index", "triton", "announcer", "gateway"]
 
 
 def test_a_given_part_is_not_started() -> None:
@@ -27,11 +27,11 @@ def test_a_given_part_is_not_started() -> None:
 
 
 def test_a_given_model_server_is_announced_in_our_zookeeper() -> None:
-    assert names(GivenAddresses(triton="t:1")) == ["zookeeper", "redis", "index", "announcer"]
+    assert names(GivenAddresses(triton="t:1")) == ["zookeeper", "redis", "index", "announcer", "gateway"]
 
 
 def test_nothing_is_announced_where_both_are_given() -> None:
-    assert names(GivenAddresses(triton="t:1", zookeeper="z:1")) == ["redis", "index"]
+    assert names(GivenAddresses(triton="t:1", zookeeper="z:1")) == ["redis", "index", "gateway"]
 
 
 def test_a_part_is_stopped_before_what_it_stands_on() -> None:
