@@ -79,6 +79,11 @@ class IndexService(ContentCalls, index_pb2_grpc.VectorIndexServicer):
         self._readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="index-reader")
         self._reading = 0
 
+    @property
+    def reading(self) -> int:
+        """Reads that wait or are made."""
+        return self._reading
+
     async def _read(self, call: Callable[..., Response], *arguments: Any) -> Response:
         """In a reader's thread; a call whose caller has gone before its turn is not made."""
         if self._reading >= MAX_READS_WAITING:

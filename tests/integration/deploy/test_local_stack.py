@@ -78,7 +78,7 @@ def test_every_part_is_healthy_and_listens_on_the_loopback_interface(running: St
     parts = running.parts()
     assert {part.state for part in parts.values()} == {"running"}
     assert list(parts) == ["supervisor", "zookeeper", "redis", "index", "triton", "announcer", "gateway"]
-    assert len([event for event in running.events if "healthy" in event]) == 5
+    assert len([event for event in running.events if "healthy" in event]) == 6
     for process, _ in marked(mark_of(running.state.resolve(), "")):
         for connection in psutil.Process(process.pid).net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN:

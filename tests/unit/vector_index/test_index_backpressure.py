@@ -21,7 +21,7 @@ from vector_index.gatekeeper import Gatekeeper
 from vector_index.proto import index_pb2_grpc
 from vector_index.service import MAX_READS_WAITING, IndexService
 from vector_index.tokens import Gate
-from vector_index.writer import Writer
+from vector_index.writer import Answer, Writer
 
 V = vectors(40)
 
@@ -49,11 +49,26 @@ class HeldEngine(Engine):
         return super().located(material_ids, policy)
 
 
+class NotedWriter(Writer):
+    """Also keeps the answers that it has promised."""
+
+    answers: list[Answer]
+
+    def submit(self, items: Sequence[AssignItem]) -> Answer:
+        self.answers.append(super().submit(items))
+        return self.answers[-1]
+
+
 @asynccontextmanager
-async def serving(engine: Engine, **limits: int) -> AsyncIterator[str]:
-    writer = Writer(engine, lambda _: None)
+async def serving(
+    engine: Engine, answers: list[Answer] | None = None, services: list[IndexService] | None = None, **limits: int
+) -> AsyncIterator[str]:
+    writer = NotedWriter(engine, lambda _: None)
+    writer.answers = [] if answers is None else answers
     gatekeeper = Gatekeeper(Gate(None), **limits)
     service = IndexService(engine, writer, gatekeeper.refused)
+    if services is not None:
+        services.append(service)
     running = grpc.aio.server(interceptors=(gatekeeper,))
     register: Any = index_pb2_grpc.add_VectorIndexServicer_to_server
     register(service, running)
@@ -71,13 +86,20 @@ async def serving(engine: Engine, **limits: int) -> AsyncIterator[str]:
 def test_work_whose_deadline_passed_in_the_queue_is_not_done(tmp_path: Path) -> None:
     engine = HeldEngine(tmp_path)
 
+    answers: list[Answer] = []
+
     async def main() -> None:
-        async with serving(engine) as address, AsyncIndexClient(address) as patient:
+        async with serving(engine, answers) as address, AsyncIndexClient(address) as patient:
             async with AsyncIndexClient(address, deadline=0.3) as hasty:
                 first = asyncio.create_task(patient.assign([image("first", V[0])]))
                 await asyncio.to_thread(engine.entered.wait, 20)
                 with pytest.raises(Retryable):
                     await hasty.assign([image("late", V[1])])
+                withdrawn = asyncio.Event()
+                loop = asyncio.get_running_loop()
+                answers[1].add_done_callback(lambda _: loop.call_soon_threadsafe(withdrawn.set))
+                await withdrawn.wait()
+                assert answers[1].cancelled()
                 second = asyncio.create_task(patient.assign([image("second", V[2])]))
                 engine.gate.set()
                 await asyncio.gather(first, second)
@@ -90,8 +112,10 @@ def test_work_whose_deadline_passed_in_the_queue_is_not_done(tmp_path: Path) -> 
 def test_reads_whose_caller_left_are_not_made_and_too_many_are_pushed_back(tmp_path: Path) -> None:
     engine = HeldEngine(tmp_path)
 
+    services: list[IndexService] = []
+
     async def main() -> None:
-        async with serving(engine) as address, AsyncIndexClient(address) as client:
+        async with serving(engine, services=services) as address, AsyncIndexClient(address) as client:
             async with AsyncIndexClient(address, deadline=0.5) as hasty:
                 waiting = [asyncio.create_task(hasty.get(["x"], "feed")) for _ in range(MAX_READS_WAITING + 8)]
                 outcomes = await asyncio.gather(*waiting, return_exceptions=True)
@@ -99,6 +123,8 @@ def test_reads_whose_caller_left_are_not_made_and_too_many_are_pushed_back(tmp_p
             assert len(pushed_back) == 8
             assert all(error.retry_after > 0 for error in pushed_back)
             assert sum(isinstance(one, Retryable) for one in outcomes) == len(outcomes)
+            while services[0].reading:  # noqa: ASYNC110 - the server learns a moment later that its callers left
+                await asyncio.sleep(0.005)
             engine.gate.set()
             assert await client.get(["x"], "feed") == [None]
             assert engine.reads <= 3  # the two that held the readers, and this one
