@@ -21,7 +21,7 @@ import structlog
 from materials.errors import Overloaded, Retryable, UsageError
 from materials.records import Feature
 from vector_index.recall_engines.collection_names import CollectionNames
-from vector_index.recall_engines.protocol import CollectionLost, Matrix, RecallEngine, Rows, no_hits
+from vector_index.recall_engines.protocol import Capabilities, CollectionLost, Matrix, RecallEngine, Rows, no_hits
 from vector_index.recall_engines.recent_rows import Change, RecentRows
 from vector_index.spaces.dense import stack
 
@@ -42,6 +42,17 @@ class Limits(msgspec.Struct, frozen=True):
     stall_seconds: float = 60.0
 
 
+def check_promises(able: Capabilities) -> None:
+    """What `BufferedSpace` rests on.
+
+    Raises:
+        UsageError: an engine that cannot promise enough.
+    """
+    lacking = [name for name in ("reads_own_writes", "deletes", "durable") if not getattr(able, name)]
+    if lacking:
+        raise UsageError(f"a recall engine that lacks {', '.join(lacking)}", "choose another for this space")
+
+
 class BufferedSpace:
     """Recall over `vector` features (float32 [d], unit norm), kept by an engine.
 
@@ -60,10 +71,7 @@ class BufferedSpace:
         names: CollectionNames,
         limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
-        able = engine.capabilities
-        lacking = [name for name in ("reads_own_writes", "deletes", "durable") if not getattr(able, name)]
-        if lacking:
-            raise UsageError(f"a recall engine that lacks {', '.join(lacking)}", "choose another for this space")
+        check_promises(engine.capabilities)
         self._engine = engine
         self._names = names
         self._limits = limits

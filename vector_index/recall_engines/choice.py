@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from materials.errors import UsageError
-from vector_index.recall_engines.buffered_space import BufferedSpace, Limits
+from vector_index.recall_engines.buffered_space import BufferedSpace, Limits, check_promises
 from vector_index.recall_engines.collection_names import CollectionNames
 from vector_index.recall_engines.faiss_engine import FaissEngine
 from vector_index.recall_engines.milvus import MilvusEngine, MilvusSettings
@@ -130,14 +130,17 @@ class RecallChoice:
         self._folder = folder / NAMES_FOLDER
         self._limits = limits
         self._makers: dict[str, Maker] = {}
+        named: set[str] = set()
         for option in options:
             space, separator, engine = option.partition("=")
             if not separator or not space or not engine:
                 raise UsageError(f"--recall {option!r} is not SPACE=ENGINE", EXAMPLE)
-            if space in self._makers:
+            if space in named:
                 raise UsageError(f"--recall names the space {space} twice", "give each one engine")
+            named.add(space)
             if engine != "faiss":  # what every space is without this option
                 self._makers[space] = maker_of(engine)
+                check_promises(self._makers[space]().capabilities)  # now, not when the first row comes
 
     def space_for(self, key: str, schema: str) -> Space | None:
         """A new, empty space in its engine, None for one that stays in this process.

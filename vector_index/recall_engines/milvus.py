@@ -74,6 +74,7 @@ class MilvusEngine:
         self._client: Any = None
         self._collection = ""
         self._dim = 0
+        self._unsure = False
 
     @property
     def capabilities(self) -> Capabilities:
@@ -118,12 +119,15 @@ class MilvusEngine:
             for row, vector, label in zip(rows.tolist(), vectors, named, strict=True)
         ]
         if data:
-            self._call(lambda client, seconds: client.upsert(self._collection, data, timeout=seconds))
+            self._call(lambda client, seconds: client.upsert(self._collection, data, timeout=seconds), of_rows=True)
 
     def delete(self, rows: Rows) -> None:
         """Forget rows."""
         if len(rows):
-            self._call(lambda client, seconds: client.delete(self._collection, ids=rows.tolist(), timeout=seconds))
+            self._call(
+                lambda client, seconds: client.delete(self._collection, ids=rows.tolist(), timeout=seconds),
+                of_rows=True,
+            )
 
     def search(self, queries: Matrix, k: int, where: Where | None = None) -> tuple[Matrix, Rows]:
         """The nearest rows, by `MAX_QUERIES` a call."""
@@ -155,7 +159,8 @@ class MilvusEngine:
                 output_fields=["count(*)"],
                 timeout=seconds,
                 consistency_level=self._settings.consistency,
-            )
+            ),
+            of_rows=True,
         )
         return int(found[0]["count(*)"])
 
@@ -178,7 +183,8 @@ class MilvusEngine:
                 output_fields=["row"],
                 timeout=seconds,
                 consistency_level=self._settings.consistency,
-            )
+            ),
+            of_rows=True,
         )
 
     def _create(self, client: Any, collection: str, dim: int, seconds: float) -> None:
@@ -212,8 +218,8 @@ class MilvusEngine:
         if vectors.ndim != 2 or vectors.shape[1] != self._dim:
             raise UsageError(f"vectors of shape {vectors.shape} in a collection of {self._dim} dimensions")
 
-    def _call(self, call: Callable[[Any, float], Answer]) -> Answer:
-        """One call, with house errors.
+    def _call(self, call: Callable[[Any, float], Answer], *, of_rows: bool = False) -> Answer:
+        """One call, with house errors. `of_rows`: it needs the open collection loaded.
 
         Raises:
             Retryable: no connection, a timeout, limits, or anything else of the kind.
@@ -225,8 +231,12 @@ class MilvusEngine:
                 self._client = self._pymilvus.MilvusClient(
                     uri=settings.uri, token=settings.token, db_name=settings.database, timeout=settings.seconds
                 )
+            if of_rows and self._unsure:  # a server that came back may not have loaded it
+                self._client.load_collection(self._collection, timeout=settings.seconds)
+                self._unsure = False
             return call(self._client, settings.seconds)
         except (self._pymilvus.MilvusException, grpc.RpcError) as error:  # pymilvus lets some of gRPC's own through
+            self._unsure = True
             raise self._typed(error) from error
 
     def _typed(self, error: Any) -> Exception:
