@@ -110,6 +110,7 @@ class Engine:
                 gone, added = [], []
                 reached("restore-rows")
         self._spaces.publish(gone, added)
+        reached("restore-rows")
         logger.info(
             "index opened", sequence=self._log.sequence, snapshot=self._snapshot_sequence, mended=self._since_snapshot
         )

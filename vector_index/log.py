@@ -19,6 +19,7 @@ from vector_index.log_clusters import ClusterTables, Member
 from vector_index.log_events import EventTables
 from vector_index.log_schema import connect
 from vector_index.log_verdicts import VerdictTables
+from vector_index.log_witness import Witness, refuse_shortened, sync_tail
 
 INFOS_KEPT = 200_000
 """Rows by policy whose place is kept in memory (about 400 bytes each)."""
@@ -72,8 +73,10 @@ class Log:
             now: epoch seconds, for the times of events and transactions.
 
         Raises:
-            Permanent: a damaged file, or of another format.
+            Permanent: a damaged file, one that lacks acknowledged transactions, or of another format.
+            Retryable: the disk refuses.
         """
+        refuse_shortened(path)
         self._db = connect(path)
         self._path = path
         self.events = EventTables(self._db, now, lambda: self.sequence)
@@ -85,6 +88,13 @@ class Log:
         self._evidence_decoder = msgspec.msgpack.Decoder(StoredEvidence)
         self._assignment_decoder = msgspec.msgpack.Decoder(Assignment)
         self._read_counters()
+        try:
+            sync_tail(path)
+            self._witness = Witness(path.parent)
+        except OSError as error:
+            self._db.close()
+            raise Retryable(f"{path.parent} cannot be written ({error.strerror}): free or repair the disk") from error
+        self._witness.acknowledge(self.sequence)
 
     def _read_counters(self) -> None:
         self._last_row: int = self._db.execute("SELECT max(row) FROM materials").fetchone()[0] or 0
@@ -92,8 +102,9 @@ class Log:
         """The last committed transaction."""
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the files."""
         self._db.close()
+        self._witness.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -133,6 +144,7 @@ class Log:
             ) from error
         except sqlite3.DatabaseError as error:
             raise Permanent(f"the index log {self._path} is damaged ({error}): restore it from a copy") from error
+        self._witness.acknowledge(self.sequence)
 
     # --- materials ---
 
