@@ -29,6 +29,7 @@ from vector_index.policies import POLICIES, Policy
 from vector_index.ranking.protocol import Ranker
 from vector_index.recall import BatchRecall, Elsewhere, here
 from vector_index.recall_engines.protocol import CollectionLost
+from vector_index.segments.settings import SegmentSettings
 from vector_index.validation import check_call, item_problem
 
 MAX_K = 100
@@ -61,6 +62,7 @@ class Engine:
         rankers: by kind; a kind without one is ranked by the plain cosine.
         clock: epoch seconds, for the birth of content IDs.
         snapshot_every: decided items after which `snapshot_if_due` writes one.
+        storage: budgets of the spaces.
         place: the rule by which a material joins a cluster; another one only where a log is replayed.
         elsewhere: which spaces lie in a recall engine (`RecallChoice.space_for`).
 
@@ -78,6 +80,7 @@ class Engine:
         snapshot_every: int = SNAPSHOT_EVERY,
         place: Place = place,
         elsewhere: Elsewhere = here,
+        storage: SegmentSettings | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._snapshots = folder / "snapshots"
@@ -92,7 +95,12 @@ class Engine:
         self._comparer = Comparer(self._log, rankers, self._counters)
         self._known = self._log.spaces()
         self._since_snapshot = 0
-        self._spaces, self._snapshot_sequence = snapshot.load_newest(self._snapshots, self._log.sequence, elsewhere)
+        self._snapshotting = threading.Lock()
+        self._snapshotter: threading.Thread | None = None
+        self._closed = False
+        self._spaces, self._snapshot_sequence = snapshot.load_newest(
+            self._snapshots, self._log.sequence, elsewhere, folder / "segments", storage
+        )
         self._mend()
 
     def _mend(self) -> None:
@@ -242,13 +250,14 @@ class Engine:
         if not 1 <= k <= MAX_K:
             raise UsageError(f"k is {k}", f"1 to {MAX_K}")
         self.check([item])
+        problem = item_problem(item, self._known)
+        if problem:
+            raise UsageError(problem)
+        item = inherit(item)
+        everything = [*item.parts, item]
+        # recall takes no lock of ours: only what is read of the log afterwards takes its turn with the writer
+        recall = BatchRecall(self._spaces, [one.features for one in everything], max(RECALL_K, k))
         with self._lock:
-            problem = item_problem(item, self._known)
-            if problem:
-                raise UsageError(problem)
-            item = inherit(item)
-            everything = [*item.parts, item]
-            recall = BatchRecall(self._spaces, [one.features for one in everything], max(RECALL_K, k))
             infos = self._log.infos(recall.stored_rows(), item.policy)
             media: list[tuple[str, str]] = []
             for number, part in enumerate(item.parts):
@@ -306,37 +315,53 @@ class Engine:
     # --- snapshots and the end ---
 
     def snapshot(self) -> int:
-        """Write a snapshot of the spaces; the log's sequence that it holds.
+        """Write a snapshot of the spaces; the log's sequence that it holds. Assigns and reads go on meanwhile.
 
         Raises:
             Retryable: the disk refuses; earlier snapshots are untouched.
         """
-        with self._lock:
-            if self._broken:
-                raise Retryable(self._broken)
-            if self._snapshot_sequence < self._log.sequence:
+        with self._snapshotting:
+            with self._lock:
+                if self._broken:
+                    raise Retryable(self._broken)
+                sequence = self._log.sequence
+                if self._closed or self._snapshot_sequence >= sequence:
+                    return self._snapshot_sequence
                 schemas = {key: schema for key, (schema, _) in self._known.items()}
-                try:
-                    snapshot.save(self._snapshots, self._spaces.items(), schemas, self._log.sequence)
-                except OSError as error:
-                    raise Retryable(f"no snapshot could be written under {self._snapshots} ({error})") from error
-                self._snapshot_sequence, self._since_snapshot = self._log.sequence, 0
-            return self._snapshot_sequence
+                frozen = snapshot.freeze(self._spaces)
+                self._since_snapshot = 0
+            try:
+                snapshot.save(self._snapshots, frozen, schemas, sequence)
+            except OSError as error:
+                raise Retryable(f"no snapshot could be written under {self._snapshots} ({error})") from error
+            self._snapshot_sequence = sequence
+            return sequence
 
     def snapshot_if_due(self) -> None:
-        """Write a snapshot when enough was decided since the last; a disk that refuses is logged, not raised."""
-        if self._since_snapshot >= self._snapshot_every and not self._broken:
-            try:
-                self.snapshot()
-            except Retryable as error:
-                self._since_snapshot = 0
-                logger.warning("snapshot failed", reason=str(error))
+        """Begin a snapshot in the background when enough was decided since the last."""
+        if self._since_snapshot >= self._snapshot_every and not self._broken and not self._snapshotting.locked():
+            self._snapshotter = threading.Thread(target=self._snapshot_quietly, name="index-snapshot", daemon=True)
+            self._snapshotter.start()
+
+    def _snapshot_quietly(self) -> None:
+        """A disk that refuses is logged, not raised."""
+        try:
+            self.snapshot()
+        except Retryable as error:
+            logger.warning("snapshot failed", reason=str(error))
+
+    def settle(self) -> None:
+        """Wait until nothing is done in the background: no snapshot, no sealing, no merging."""
+        snapshotter = self._snapshotter
+        if snapshotter is not None:
+            snapshotter.join()
+        self._spaces.settle()
 
     def close(self, *, take_snapshot: bool = True) -> None:
         """End cleanly; with a snapshot, so that the next start is short."""
-        with self._lock:
-            if take_snapshot and not self._broken:
-                self._since_snapshot = max(self._since_snapshot, self._snapshot_every)
-                self.snapshot_if_due()
+        if take_snapshot and not self._broken:
+            self._snapshot_quietly()
+        with self._snapshotting, self._lock:
+            self._closed = True
             self._spaces.close()
             self._log.close()

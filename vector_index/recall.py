@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from materials.records import Feature, Features
 from vector_index.recall_engines.buffered_space import BufferedSpace
+from vector_index.segments.settings import SegmentSettings
+from vector_index.spaces.dense import DenseSpace
 from vector_index.spaces.factory import make_space
 from vector_index.spaces.protocol import Space
+from vector_index.spaces.timed import TimedSpace
 
 RowHits = list[tuple[int, float]]
 """(row, score), best first."""
@@ -29,21 +35,29 @@ def here(key: str, schema: str) -> Space | None:  # noqa: ARG001 - an `Elsewhere
 
 
 class Spaces:
-    """The recall spaces by feature key. Not thread-safe: the engine's lock holds over reads and writes."""
+    """The recall spaces by feature key. One thread publishes; any number search meanwhile.
+
+    Args:
+        home: the folder of the spaces' segments, emptied here; temporary ones without it.
+        elsewhere: a new space for a key and schema that does not lie in this process, None for one that does.
+    """
 
     def __init__(
         self,
-        make: Callable[[str], Space | None] = make_space,
-        held: Mapping[str, Space] | None = None,
         elsewhere: Elsewhere = here,
+        home: Path | None = None,
+        settings: SegmentSettings | None = None,
     ) -> None:
-        self._make = make
         self._elsewhere = elsewhere
-        self._spaces: dict[str, Space] = dict(held or {})
+        self._home = home
+        self._settings = settings
+        self._spaces: dict[str, Space] = {}
+        if home is not None:
+            shutil.rmtree(home, ignore_errors=True)
 
     def items(self) -> Iterable[tuple[str, Space]]:
         """Key and space."""
-        return self._spaces.items()
+        return list(self._spaces.items())
 
     def get(self, key: str) -> Space | None:
         """A space that exists."""
@@ -55,7 +69,8 @@ class Spaces:
         if space is None:
             space = self._elsewhere(key, schema)
             if space is None:
-                space = self._make(schema)
+                home = None if self._home is None else self._home / quote(key, safe="@+")
+                space = make_space(schema, home, self._settings)
             if space is not None:
                 self._spaces[key] = space
         return space
@@ -71,15 +86,22 @@ class Spaces:
             if isinstance(space, BufferedSpace):
                 space.admit()
 
-    def close(self) -> None:
-        """End what runs in the background."""
+    def settle(self, timeout: float | None = None) -> bool:
+        """Wait until no space has anything to do in the background; False after so many seconds for one."""
+        settled = True
         for space in self._spaces.values():
-            if isinstance(space, BufferedSpace):
-                space.close()
+            if isinstance(space, DenseSpace | TimedSpace):
+                settled = space.settle(timeout) and settled
+        return settled
+
+    def close(self) -> None:
+        """End what runs in the background. Reads of spaces of this process stay possible."""
+        for space in self._spaces.values():
+            space.close()
 
     def scratch(self, schema: str) -> Space | None:
         """An empty space that nobody else sees."""
-        return self._make(schema)
+        return make_space(schema)
 
     def publish(self, removed: Sequence[int], added: Sequence[tuple[int, Features]]) -> None:
         """Forget rows and make others searchable. A row in both is replaced."""

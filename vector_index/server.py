@@ -35,6 +35,7 @@ from vector_index.listening import TlsFiles, listen
 from vector_index.proto import index_pb2_grpc
 from vector_index.ranking.registry import default_rankers
 from vector_index.recall_engines.choice import RecallChoice
+from vector_index.segments.flags import add_budgets, budgets
 from vector_index.service import IndexService
 from vector_index.tokens import FILE_NAME, Gate, ensure_token_file
 from vector_index.writer import MAX_PENDING, Writer
@@ -72,6 +73,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="the server's certificate (PEM): turns TLS on")
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="its key (PEM)")
     parser.add_argument("--tls-client-ca", type=Path, metavar="FILE", help="serve only clients with its certificates")
+    add_budgets(parser)
     return parser.parse_args(argv)
 
 
@@ -153,8 +155,13 @@ def run(argv: Sequence[str]) -> int:
     options = arguments(argv)
     faiss.omp_set_num_threads(1)
     with exclusive(options.state):
-        elsewhere = RecallChoice(options.recall, options.state).space_for
-        engine = Engine(options.state, default_rankers(), snapshot_every=options.snapshot_every, elsewhere=elsewhere)
+        engine = Engine(
+            options.state,
+            default_rankers(),
+            snapshot_every=options.snapshot_every,
+            elsewhere=RecallChoice(options.recall, options.state).space_for,
+            storage=budgets(options),
+        )
         try:
             return asyncio.run(serve(engine, options))
         finally:

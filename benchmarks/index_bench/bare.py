@@ -17,10 +17,12 @@ import faiss as _faiss
 import numpy as np
 
 from benchmarks.index_bench.vectors import DIM, Vectors, cache_folder
-from vector_index.spaces.dense import FLAT_LIMIT, MAX_CELLS, POINTS_PER_CELL, TRAINING_ROUNDS
+from vector_index.segments.codebook import POINTS_PER_CELL, TRAINING_ROUNDS
+from vector_index.segments.settings import SegmentSettings
 
 faiss: Any = _faiss
 VERSION = 1
+FLAT_LIMIT, MAX_CELLS = SegmentSettings().flat_limit, SegmentSettings().max_cells
 
 
 class Bare:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -46,14 +45,13 @@ def running(state: Path, nprobe: int) -> Iterator[Service]:
     """The service, until the block ends; no snapshot falls into a measurement."""
     address = f"127.0.0.1:{_free_port()}"
     command = [sys.executable, "-m", "vector_index.server", "--state", str(state), "--listen", address]
-    command += ["--snapshot-every", str(10**9)]
-    environment = {**os.environ, "SOSIE_INDEX_NPROBE": str(nprobe)}
+    command += ["--snapshot-every", str(10**9), "--nprobe", str(nprobe)]
     root = Path(__file__).parents[2]
     log = state.parent / "service.log"
     started = time.monotonic()
     with (
         log.open("w") as errors,
-        subprocess.Popen(command, stderr=errors, stdout=errors, cwd=root, env=environment) as process,
+        subprocess.Popen(command, stderr=errors, stdout=errors, cwd=root) as process,
     ):
         try:
             with IndexClient(address, deadline=300) as client:

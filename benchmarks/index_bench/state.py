@@ -66,6 +66,7 @@ def _build(folder: Path, base: Vectors) -> None:
                 log.decide(answer, POLICY, item.fingerprint)
                 rows.append((row, item.features))
         engine._learn([], rows)
+    engine.settle()  # the cells are trained and all is merged: the state that the service lives in
     engine.snapshot()
     engine.close(take_snapshot=False)
 

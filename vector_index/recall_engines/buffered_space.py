@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import numpy as np
@@ -24,8 +26,10 @@ from vector_index.recall_engines.collection_names import CollectionNames
 from vector_index.recall_engines.protocol import Capabilities, CollectionLost, Matrix, RecallEngine, Rows, no_hits
 from vector_index.recall_engines.recent_rows import Change, RecentRows
 from vector_index.spaces.dense import stack
+from vector_index.spaces.frozen_file import FrozenFile
 
 FORMAT = 1
+BUFFER = "buffer.npz"
 UPLOAD_ROWS = 1000
 UPLOAD_BYTES = 8 << 20
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
@@ -176,25 +180,34 @@ class BufferedSpace:
 
     # --- snapshots ---
 
+    def frozen(self) -> FrozenFile:
+        """What the engine has not answered for now, and where the rest is, for a snapshot."""
+        stream = BytesIO()
+        self._write(stream)
+        return FrozenFile(BUFFER, stream.getvalue())
+
     def save(self, path: Path) -> None:
-        """Write what the engine has not answered for, and where the rest is."""
+        """Write the same into a file."""
+        with path.open("wb") as file:
+            self._write(file)
+
+    def _write(self, file: IO[bytes]) -> None:
         with self._changed:
             changes = self._recent.oldest(len(self._recent))
             kept = [(row, change) for row, change in changes if change.slot is not None]
             gone = [row for row, change in changes if change.slot is None]
             vectors = self._recent.vectors(change for _, change in kept) if kept else np.zeros((0, self._dim))
             state = (self._collection if self._open else "", self._dim, self._held)
-        with path.open("wb") as file:
-            np.savez(
-                file,
-                format=np.int64(FORMAT),
-                collection=np.array(state[0]),
-                dim=np.int64(state[1]),
-                held=np.int64(state[2]),
-                rows=np.array([row for row, _ in kept], np.int64),
-                vectors=vectors.astype(np.float32),
-                gone=np.array(gone, np.int64),
-            )
+        np.savez(
+            file,
+            format=np.int64(FORMAT),
+            collection=np.array(state[0]),
+            dim=np.int64(state[1]),
+            held=np.int64(state[2]),
+            rows=np.array([row for row, _ in kept], np.int64),
+            vectors=vectors.astype(np.float32),
+            gone=np.array(gone, np.int64),
+        )
 
     def load(self, path: Path) -> None:
         """Replace the content by a snapshot's. Only for a space that holds nothing yet.
@@ -203,6 +216,8 @@ class BufferedSpace:
             ValueError: another format, or its collection is gone: rebuild the space from the log.
             Retryable: the engine does not answer.
         """
+        if path.is_dir():
+            path = path / BUFFER
         with path.open("rb") as file, np.load(file) as data:
             if int(data["format"]) != FORMAT:
                 raise ValueError(f"{path.name}: a snapshot of format {int(data['format'])}, not {FORMAT}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from vector_index.segments.settings import SegmentSettings
 from vector_index.spaces.dense import DenseSpace
 from vector_index.spaces.protocol import Space
 from vector_index.spaces.timed import TimedSpace
@@ -13,12 +16,16 @@ EVIDENCE = (*SEARCHED, "pdq")
 """Schemas that a decision can rest on. Features of others (tags, words, …) need not be sent here."""
 
 
-def make_space(schema: str) -> Space | None:
-    """A new, empty space for features of that schema, None where there is nothing to search."""
+def make_space(schema: str, home: Path | None = None, settings: SegmentSettings | None = None) -> Space | None:
+    """A new, empty space for features of that schema, None where there is nothing to search.
+
+    Args:
+        home: the folder of its segments; a temporary one without it.
+    """
     if schema == "vector":
-        return DenseSpace()
+        return DenseSpace(home, settings)
     if schema == "timed-vectors":
-        return TimedSpace()
+        return TimedSpace(home, settings)
     if schema == "keypoints":
         # late: votes bring trained tables with them, which a job without local features never pays for
         from vector_index.spaces.keypoint_votes import KeypointVotes

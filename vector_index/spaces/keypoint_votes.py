@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from numpy.typing import NDArray
 
 from materials.records import Feature
 from vector_index.crash_points import reached
+from vector_index.segments.rwlock import ReadWriteLock
+from vector_index.spaces.frozen_file import FrozenFile
 
 COMPONENTS = 48
 ODD = 24
@@ -34,6 +37,7 @@ QUIET, LOUD = 0.8, 0.9
 unrelated pictures reach in a small index, and no more than what leaves a picture that was posted a hundred times its
 votes."""
 FORMAT = 1
+VOTES = "votes.npz"
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
@@ -84,6 +88,7 @@ class KeypointVotes:
     """
 
     def __init__(self) -> None:
+        self._lock = ReadWriteLock()
         self._slots: dict[int, int] = {}
         self._rows: list[int] = []  # by slot; -1 is dead
         self._swept = 0  # dead slots that have no descriptors any more
@@ -113,20 +118,24 @@ class KeypointVotes:
 
     def add(self, rows: Sequence[int], features: Sequence[Feature]) -> None:
         """Make pictures searchable. A row that is here already is replaced."""
-        self.remove(rows)
-        vectors, slots = [], []
-        for row, feature in zip(rows, features, strict=True):
-            found = descriptors_of(feature)
-            slot = len(self._rows)
-            self._rows.append(row)
-            self._slots[row] = slot
-            vectors.append(found)
-            slots.append(np.full(len(found), slot, np.int64))
-        if vectors and sum(map(len, vectors)):
-            self._index.add_with_ids(np.rint(np.concatenate(vectors) * 127), np.concatenate(slots))
+        vectors = [descriptors_of(feature) for feature in features]
+        with self._lock.write():
+            self._remove(rows)
+            slots = []
+            for row, found in zip(rows, vectors, strict=True):
+                slot = len(self._rows)
+                self._rows.append(row)
+                self._slots[row] = slot
+                slots.append(np.full(len(found), slot, np.int64))
+            if vectors and sum(map(len, vectors)):
+                self._index.add_with_ids(np.rint(np.concatenate(vectors) * 127), np.concatenate(slots))
 
     def remove(self, rows: Sequence[int]) -> None:
         """Forget rows; unknown ones are ignored."""
+        with self._lock.write():
+            self._remove(rows)
+
+    def _remove(self, rows: Sequence[int]) -> None:
         for row in rows:
             slot = self._slots.pop(row, None)
             if slot is not None:
@@ -140,7 +149,12 @@ class KeypointVotes:
 
     def search(self, queries: Sequence[Feature], k: int) -> list[list[tuple[int, float]]]:
         """For each query up to k (row, score), best first."""
-        return [self._search(descriptors_of(query), k) for query in queries]
+        found = []
+        for query in queries:
+            descriptors = descriptors_of(query)
+            with self._lock.read():
+                found.append(self._search(descriptors, k))
+        return found
 
     def _search(self, query: Floats, k: int) -> list[tuple[int, float]]:
         if not len(query) or not self._slots:
@@ -173,19 +187,21 @@ class KeypointVotes:
         total = np.bincount(ordered.ravel(), weights=weighed.ravel(), minlength=len(rows))
         return np.where(rows < 0, 0.0, total)
 
-    def save(self, path: Path) -> None:
-        """Write the inverted file and the slots."""
-        index = faiss.serialize_index(self._index)
-        slots = np.array(self._rows, np.int64)
-        with path.open("wb") as stream:
-            np.savez(stream, format=np.int64(FORMAT), index=index, rows=slots, swept=np.int64(self._swept))
+    def frozen(self) -> FrozenFile:
+        """What there is now, copied, for a snapshot."""
+        stream = BytesIO()
+        with self._lock.read():
+            index, rows, swept = faiss.serialize_index(self._index), np.array(self._rows, np.int64), self._swept
+        np.savez(stream, format=np.int64(FORMAT), index=index, rows=rows, swept=np.int64(swept))
+        return FrozenFile(VOTES, stream.getvalue())
 
-    def load(self, path: Path) -> None:
+    def load(self, folder: Path) -> None:
         """Replace the content by a snapshot's.
 
         Raises:
             ValueError: another format, or other cells than this code's.
         """
+        path = folder / VOTES
         with path.open("rb") as stream, np.load(stream) as data:
             if int(data["format"]) != FORMAT:
                 raise ValueError(f"{path.name}: keypoint snapshot of format {int(data['format'])}, not {FORMAT}")
@@ -193,5 +209,9 @@ class KeypointVotes:
             rows, swept = data["rows"].tolist(), int(data["swept"])
         if not np.array_equal(faiss.downcast_index(index.quantizer).reconstruct_n(0, index.nlist), centroids()):
             raise ValueError(f"{path.name}: keypoint snapshot with other cells: rebuild the space from the log")
-        self._index, self._rows, self._swept = index, rows, swept
-        self._slots = {row: slot for slot, row in enumerate(rows) if row >= 0}
+        with self._lock.write():
+            self._index, self._rows, self._swept = index, rows, swept
+            self._slots = {row: slot for slot, row in enumerate(rows) if row >= 0}
+
+    def close(self) -> None:
+        """Nothing runs in the background."""

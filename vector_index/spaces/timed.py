@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materials.records import Feature
-from vector_index.spaces.dense import FLAT_LIMIT, Matrix, VectorStore
+from vector_index.segments.arrays import Matrix
+from vector_index.segments.saving import Frozen
+from vector_index.segments.settings import SegmentSettings
+from vector_index.segments.store import SegmentedStore
 
 FRAME_BITS = 12
 """A frame's id is row << 12 | its number: at most 4,096 frames a video."""
@@ -37,16 +40,17 @@ def thin(frames: Matrix, count: int = QUERY_FRAMES) -> Matrix:
 class TimedSpace:
     """Recall over `timed-vectors` (float32 [n, 1 + d]): cosine of the best matching frames, at most `BEST` of them."""
 
-    def __init__(self, flat_limit: int = FLAT_LIMIT) -> None:
-        self._flat_limit = flat_limit
-        self._store = VectorStore(flat_limit)
+    def __init__(self, home: Path | None = None, settings: SegmentSettings | None = None) -> None:
+        self.store = SegmentedStore(home, settings)
         self._frames: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._frames)
 
     def add(self, rows: Sequence[int], features: Sequence[Feature]) -> None:
-        """Make the features searchable; a video without frames is stored and never found."""
+        """Make the features searchable; a video without frames is stored and never found. A row that is
+        here already is replaced."""
+        self.remove(rows)
         ids: list[NDArray[np.int64]] = []
         vectors: list[Matrix] = []
         for row, feature in zip(rows, features, strict=True):
@@ -56,19 +60,19 @@ class TimedSpace:
                 ids.append((np.int64(row) << FRAME_BITS) + np.arange(len(frames), dtype=np.int64))
                 vectors.append(frames)
         if ids:
-            self._store.add(np.concatenate(ids), np.concatenate(vectors))
+            self.store.add(np.concatenate(ids), np.concatenate(vectors))
 
     def remove(self, rows: Sequence[int]) -> None:
         """Forget rows; unknown ones are ignored."""
         ids = [(row << FRAME_BITS) + i for row in rows for i in range(self._frames.pop(row, 0))]
-        self._store.remove(np.asarray(ids, np.int64))
+        self.store.remove(np.asarray(ids, np.int64))
 
     def search(self, queries: Sequence[Feature], k: int) -> list[list[tuple[int, float]]]:
         """Up to k (row, score) a query, best first."""
         return [self._search(thin(frames_of(query)), k) for query in queries]
 
     def _search(self, frames: Matrix, k: int) -> list[tuple[int, float]]:
-        scores, ids = self._store.search(frames, max(HITS_PER_FRAME, 2 * k))
+        scores, ids = self.store.search(frames, max(HITS_PER_FRAME, 2 * k))
         best: defaultdict[int, list[float]] = defaultdict(list)
         for frame_scores, frame_rows in zip(scores.tolist(), (ids >> FRAME_BITS).tolist(), strict=True):
             seen: set[int] = set()
@@ -80,17 +84,23 @@ class TimedSpace:
         return sorted(found, key=lambda hit: (-hit[1], hit[0]))[:k]
 
     def _score(self, similarities: list[float], query_frames: int, row: int) -> float:
-        count = min(BEST, query_frames, self._frames[row])
+        count = min(BEST, query_frames, self._frames.get(row, BEST))  # gone meanwhile: its vectors go next
         return sum(sorted(similarities, reverse=True)[:count]) / count
 
-    def save(self, path: Path) -> None:
-        """Write a snapshot file."""
-        self._store.save(path)
+    def frozen(self) -> Frozen:
+        """What there is now, for a snapshot."""
+        return self.store.frozen()
 
-    def load(self, path: Path) -> None:
+    def load(self, folder: Path) -> None:
         """Replace the content by a snapshot's; how many frames each row has is read from the ids."""
-        store = VectorStore(self._flat_limit)
-        store.load(path)
-        rows, counts = np.unique(store.rows() >> FRAME_BITS, return_counts=True)
-        self._store = store
+        self.store.load(folder)
+        rows, counts = np.unique(self.store.rows() >> FRAME_BITS, return_counts=True)
         self._frames = dict(zip(rows.tolist(), counts.tolist(), strict=True))
+
+    def settle(self, timeout: float | None = None) -> bool:
+        """Wait until the background has nothing to do; False after `timeout` seconds."""
+        return self.store.settle(timeout)
+
+    def close(self) -> None:
+        """End the background."""
+        self.store.close()

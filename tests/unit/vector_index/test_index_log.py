@@ -121,7 +121,7 @@ def test_damaged_snapshots_cost_nothing_but_time(tmp_path: Path, damage: str) ->
     assert len(snapshots) == 2
     for snapshot in snapshots[-1:] if damage == "newest" else snapshots:
         if damage in ("newest", "all"):
-            file = snapshot / "000.space"
+            file = snapshot / "000" / "tail.vectors"
             content = bytearray(file.read_bytes())
             content[len(content) // 2] ^= 1
             file.write_bytes(bytes(content))
@@ -153,6 +153,7 @@ def test_snapshots_are_taken_when_due_and_only_two_kept(tmp_path: Path) -> None:
     for i in range(6):
         engine.assign([image(f"m{i}", BASE[i])])
         engine.snapshot_if_due()
+        engine.settle()
     assert sorted(path.name for path in (tmp_path / "snapshots").iterdir()) == ["000000000004", "000000000006"]
     engine.close()
 

@@ -124,10 +124,10 @@ def test_snapshot_round_trip(
 ) -> None:
     space, pictures = stored
     space.remove([1001])
-    space.save(tmp_path / "votes")
+    space.frozen().save(tmp_path)
     other = KeypointVotes()
     other.add([5], [feature(pictures[0])])
-    other.load(tmp_path / "votes")
+    other.load(tmp_path)
     query = feature(copied(random, pictures[9], keep=50))
     assert len(other) == 149
     assert other.search([query], 20) == space.search([query], 20)
@@ -140,10 +140,10 @@ def test_a_snapshot_with_other_cells_is_refused(
     stored: tuple[KeypointVotes, list[NDArray[np.uint8]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     space, _ = stored
-    space.save(tmp_path / "votes")
+    space.frozen().save(tmp_path)
     monkeypatch.setattr(keypoint_votes, "centroids", lambda: centroids() * np.float32(0.5))
     with pytest.raises(ValueError, match="other cells"):
-        KeypointVotes().load(tmp_path / "votes")
+        KeypointVotes().load(tmp_path)
 
 
 def test_pictures_without_keypoints(random: np.random.Generator) -> None:

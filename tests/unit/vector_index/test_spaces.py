@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from index_items import near, unit, vectors, video
+from index_items import unit, vectors, video
 
 from materials.records import Feature
-from vector_index.spaces.dense import DenseSpace, VectorStore
+from vector_index.spaces.dense import DenseSpace
 from vector_index.spaces.factory import SEARCHED, make_space
 from vector_index.spaces.timed import QUERY_FRAMES, TimedSpace, thin
 
@@ -31,8 +31,8 @@ def test_dense_space_answers_as_exact_search_does(tmp_path_factory: pytest.TempP
     space, held = DenseSpace(), {}
     for what, number in steps:
         if what == "reload":
-            path = tmp_path_factory.mktemp("space") / "dense"
-            space.save(path)
+            path = tmp_path_factory.mktemp("space")
+            space.frozen().save(path)
             space = DenseSpace()
             space.load(path)
         elif what == "remove":
@@ -45,35 +45,6 @@ def test_dense_space_answers_as_exact_search_does(tmp_path_factory: pytest.TempP
     query = vectors(1, seed=8)[0]
     expected = sorted(held, key=lambda row: -float(held[row] @ query))[:5]
     assert [row for row, _ in space.search([feature(query)], 5)[0]] == expected
-
-
-def test_switch_to_cells_is_invisible(tmp_path: Path) -> None:
-    data = vectors(3000, seed=3)
-    store = VectorStore(flat_limit=1000)
-    for start in range(0, 3000, 500):
-        store.add(np.arange(start, start + 500), data[start : start + 500])
-    assert not store.exact
-    assert len(store) == 3000
-    queries = np.stack([near(data[i], 0.9, seed=i) for i in range(200)])
-    assert (store.search(queries, 10)[1][:, 0] == np.arange(200)).mean() >= 0.99
-    store.remove(np.array([5, 6, 99999]))
-    store.save(tmp_path / "store")
-    loaded = VectorStore(flat_limit=1000)
-    loaded.load(tmp_path / "store")
-    for one in (store, loaded):
-        assert len(one) == 2998
-        assert not {5, 6} & set(one.search(data[5:7], 10)[1].ravel().tolist())
-        assert sorted(one.rows().tolist()) == sorted(set(range(3000)) - {5, 6})
-
-
-def test_cells_are_made_anew_as_the_space_grows() -> None:
-    data = vectors(5000, seed=4)
-    store = VectorStore(flat_limit=400)
-    store.add(np.arange(500), data[:500])
-    few = store._index.nlist
-    store.add(np.arange(500, 5000), data[500:])
-    assert store._index.nlist > few
-    assert (store.search(data[:200], 1)[1][:, 0] == np.arange(200)).mean() >= 0.99
 
 
 def test_equal_vectors_are_found_in_the_order_of_their_rows() -> None:
@@ -97,9 +68,9 @@ def test_clip_finds_the_video_it_was_cut_from(tmp_path: Path) -> None:
     space.add(range(5), [video(f"v{i}", film).features["video-embedding@1"] for i, film in enumerate(films)])
     noise = np.random.default_rng(1).standard_normal((10, films[2].shape[1])) * 0.05
     clip = video("clip", unit(films[2][20:30] + noise)).features["video-embedding@1"]
-    space.save(tmp_path / "timed")
+    space.frozen().save(tmp_path)
     loaded = TimedSpace()
-    loaded.load(tmp_path / "timed")
+    loaded.load(tmp_path)
     assert len(loaded) == 5
     for one in (space, loaded):
         hits = one.search([clip], 3)[0]

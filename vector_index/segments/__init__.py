@@ -1,0 +1,1 @@
+"""Vectors on disk and in memory: one active segment that takes writes, sealed ones that never change."""

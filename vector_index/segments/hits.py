@@ -1,0 +1,77 @@
+"""From what each segment found to the best of all, with exact scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vector_index.segments.active import Active
+from vector_index.segments.arrays import Matrix, Places, Rows
+from vector_index.segments.exact import dots
+from vector_index.segments.segment import Coarse, Segment
+
+ACTIVE = -1
+RABITQ_FACTOR = 4
+RABITQ_LEAST = 128
+"""RaBitQ's scores are rough: of 128 rows that they put first, the exact best 30 are taken."""
+
+
+def candidates(segments: Sequence[Segment], active: Active, k: int) -> int:
+    """How many hits of the codes are looked at exactly."""
+    books = [active.codebook, *(segment.codebook for segment in segments)]
+    rough = any(book is not None and book.codes == "rabitq" for book in books)
+    return max(RABITQ_FACTOR * k, RABITQ_LEAST) if rough else k
+
+
+def search(segments: Sequence[Segment], active: Active, queries: Matrix, k: int) -> tuple[Matrix, Rows]:
+    """Exact scores and rows [n, k'], best first, -1 where there is no more."""
+    depth = candidates(segments, active, k)
+    coarse: dict[str, Coarse] = {}
+    for book in [active.codebook, *(segment.codebook for segment in segments)]:
+        if book is not None and book.name not in coarse:
+            coarse[book.name] = book.coarse(queries)
+    rough, rows, exact = active.search(queries, depth, coarse[active.codebook.name] if active.codebook else None)
+    if not segments:
+        return _ordered(exact, rows, k)
+    columns_rough, columns_place = [rough], [rows]
+    columns_exact, columns_from = [exact], [np.full(rough.shape[1], ACTIVE)]
+    for number, segment in enumerate(segments):
+        book = segment.codebook
+        scores, places = segment.search(queries, depth, None if book is None else coarse[book.name])
+        columns_rough.append(scores)
+        columns_place.append(places)
+        columns_exact.append(scores)
+        columns_from.append(np.full(scores.shape[1], number))
+    rough, place = np.concatenate(columns_rough, 1), np.concatenate(columns_place, 1)
+    exact = np.concatenate(columns_exact, 1)
+    origin = np.broadcast_to(np.concatenate(columns_from), rough.shape)
+    rough = np.where(place >= 0, rough, -np.inf)
+    if rough.shape[1] > depth:
+        kept = np.argpartition(-rough, depth - 1, axis=1)[:, :depth]
+        place, exact, origin = (np.take_along_axis(one, kept, 1) for one in (place, exact, origin))
+    exact, rows = _scored(segments, queries, place, exact, origin)
+    return _ordered(exact, rows, k)
+
+
+def _scored(
+    segments: Sequence[Segment], queries: Matrix, place: Places, exact: Matrix, origin: Places
+) -> tuple[Matrix, Rows]:
+    """Exact scores of what sealed segments found, and rows instead of places."""
+    exact, rows = exact.copy(), place.copy()
+    for number, segment in enumerate(segments):
+        query, column = np.nonzero((origin == number) & (place >= 0))
+        if not len(query):
+            continue
+        places = place[query, column]
+        rows[query, column] = segment.rows[places]
+        if segment.codebook is not None:
+            stored = segment.exact.take(places)
+            exact[query, column] = dots(stored, queries[query])
+    return exact, rows
+
+
+def _ordered(scores: Matrix, rows: Rows, k: int) -> tuple[Matrix, Rows]:
+    scores = np.where(rows >= 0, scores, -np.inf)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)
