@@ -197,6 +197,53 @@ def screenshot(image: Picture, random: Random) -> Picture:
     return canvas
 
 
+Frame = Callable[[Picture, Random], Picture]
+
+
+def frame(design: Random) -> Frame:
+    """One page of an app, drawn once: bars, buttons and fixed words around whatever picture it is given.
+
+    What `screenshot` draws differs each time; the pictures of one frame share its pixels, as screenshots of one app do.
+    A line or two of words, and the size of the picture, still differ from post to post.
+    """
+    wide, tall = (540, int(design.integers(860, 1200))) if design.random() < 0.8 else (900, 640)
+    shades = [(255, 255, 255), tuple(int(value) for value in design.integers(10, 50, 3))]
+    bar = tuple(int(value) for value in design.integers(0, 256, 3))
+    ink = tuple(int(value) for value in design.integers(90, 170, 3))
+    fixed = [
+        ((design.uniform(0.02, 0.6) * wide, place * tall), int(design.integers(18, 32)), _words(design, 4, 26))
+        for place in (design.uniform(0.01, 0.04), *design.uniform(0.9, 0.97, int(design.integers(1, 4))))
+    ]
+    pool = [_words(design, 4, 16) for _ in range(8)]
+    top = int(tall * design.uniform(0.18, 0.28))
+    lines = int(design.integers(0, 3))
+    shares = (0.94, 0.75, 0.5) if design.random() < 0.5 else (1.0, 0.8, 0.6)
+    portrait = design.random() < 0.7
+
+    def show(image: Picture, random: Random) -> Picture:
+        page = Pillow.new("RGB", (wide, tall), shades[int(random.integers(2))])
+        draw = ImageDraw.Draw(page)
+        draw.rectangle((0, 0, wide, int(tall * 0.065)), fill=bar)
+        for place, size, words in fixed:
+            draw.text(place, words, font=ImageFont.load_default(size), fill=ink)
+        if portrait:
+            colour = tuple(int(value) for value in random.integers(30, 226, 3))
+            draw.ellipse((20, int(tall * 0.085), 80, int(tall * 0.085) + 60), fill=colour)
+            name = pool[int(random.integers(len(pool)))]
+            draw.text((95, int(tall * 0.095)), name, font=ImageFont.load_default(22), fill=ink)
+        for line in range(lines):
+            words = _words(random, 14, 20)
+            draw.text((20, top - 34 * (line + 1)), words, font=ImageFont.load_default(24), fill=ink)
+        width = int(wide * shares[int(random.integers(len(shares)))])
+        shown = _resized(image, width, int(image.shape[0] * width / image.shape[1]))[: int(tall * 0.88) - top]
+        canvas = np.array(page)
+        left = (wide - shown.shape[1]) // 2
+        canvas[top : top + shown.shape[0], left : left + shown.shape[1]] = shown
+        return canvas
+
+    return show
+
+
 def paste(image: Picture, random: Random, other: Picture) -> Picture:
     """Onto another picture, covering a third to 85 % of its sides."""
     ground = _resized(other, 640, 480)

@@ -61,10 +61,11 @@ class Gallery:
     def __len__(self) -> int:
         return len(self._items)
 
-    def add(self, name: str, features: Features) -> None:
-        """Store a picture, its own content ID."""
+    def add(self, name: str, features: Features, content_id: str = "") -> None:
+        """Store a picture; without a content ID it is its own."""
         row = len(self._items)
-        self._items.append(Evidence(material_id=name, kind="image", features=features, content_id=f"c-{name}"))
+        held = Evidence(material_id=name, kind="image", features=features, content_id=content_id or f"c-{name}")
+        self._items.append(held)
         for key, space in self._spaces.items():
             if key in features:
                 space.add([row], [features[key]])

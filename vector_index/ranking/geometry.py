@@ -24,6 +24,18 @@ TOLERANCE = 0.012
 LEAST_MATCHES = 4
 SHRINK, GROW, SKEW = 0.08, 8.0, 3.2
 """Singular values of a credible map: not below, not above, and their largest quotient."""
+CHANCE = 7
+"""As many places agree by chance now and then."""
+CLEAR = 24
+"""Inliers from which the mirrored way is not tried."""
+EDGE = 0.02
+"""Units of the longer side by which the overlap of two pictures is taken wider."""
+REACH = 0.8
+"""Radius around an inlier that counts as explained, in mean spacings of the inliers: 87 % of evenly strewn points."""
+SUSPICIOUS = 0.8
+SECOND_FROM, SECOND_INLIERS = 8, 7
+"""A second map is looked for where neither picture is explained to `SUSPICIOUS`, beside a first of so many inliers, and
+counts from so many of its own."""
 Floats = NDArray[np.float32]
 
 
@@ -47,6 +59,14 @@ class Agreement(NamedTuple):
     cells: int = 0
     area: float = 0.0
     mirrored: bool = False
+    explained: float = 0.0
+    explained_both: float = 0.0
+    """Share of the keypoints where the two overlap that lie near an inlier: of the picture that is explained better,
+    and of the other. Buttons and bars around two different pictures agree perfectly, and explain neither picture."""
+    inside: float = 1.0
+    """Share of the query's keypoints where the reference lies: little for a picture in a picture."""
+    parts: int = 1
+    """Maps that were needed: a picture and the frame around it may each have moved in its own way."""
 
 
 NOTHING = Agreement()
@@ -83,15 +103,26 @@ def match(query: Keypoints, reference: Keypoints, ratio: float = RATIO) -> tuple
     return chosen, nearest[chosen]
 
 
-def _verify(query: Keypoints, reference: Keypoints, mirrored: bool) -> Agreement:
-    ours, theirs = match(query.mirrored() if mirrored else query, reference)
+class _Fit(NamedTuple):
+    """One affine map and what agrees on it. `ours`, `theirs`: indices of the agreeing keypoints."""
+
+    matrix: NDArray[np.float64]
+    ours: NDArray[np.intp]
+    theirs: NDArray[np.intp]
+    share: float
+
+
+def _fit(
+    query: Keypoints, reference: Keypoints, matches: tuple[NDArray[np.intp], NDArray[np.intp]], mirrored: bool
+) -> _Fit | None:
+    """The map from the reference to the query that most matches agree on; None where it is not credible."""
+    ours, theirs = matches
     if len(ours) < LEAST_MATCHES:
-        return NOTHING
-    source, target = reference.xy[theirs], query.xy[ours]
+        return None
     cv2.setRNGSeed(1)
     matrix, flags = cv2.estimateAffine2D(
-        source,
-        target,
+        reference.xy[theirs],
+        query.xy[ours],
         method=cv2.RANSAC,
         ransacReprojThreshold=TOLERANCE,
         maxIters=500,
@@ -99,23 +130,103 @@ def _verify(query: Keypoints, reference: Keypoints, mirrored: bool) -> Agreement
         refineIters=3,
     )
     if matrix is None or not np.isfinite(matrix).all():
-        return NOTHING
+        return None
     large, small = np.linalg.svd(matrix[:, :2], compute_uv=False)
     if small < SHRINK or large > GROW or large > SKEW * small:
-        return NOTHING
+        return None
     if bool(np.linalg.det(matrix[:, :2]) < 0) != mirrored:
-        return NOTHING
+        return None
     agree = flags.ravel() > 0
-    places = np.unique(np.rint(source[agree] * 200).astype(np.int64), axis=0)
-    if len(places) < LEAST_MATCHES:
-        return NOTHING
-    cells = len(np.unique((source[agree] * 8).astype(np.int64), axis=0))
-    area = float(cv2.contourArea(cv2.convexHull(target[agree])))
-    return Agreement(len(places), float(agree.mean()), cells, area, mirrored)
+    return _Fit(matrix, ours[agree], theirs[agree], float(agree.mean()))
+
+
+def _places(points: Floats) -> int:
+    """Distinct places: a keypoint has a row for each of its dominant angles."""
+    return len(np.unique(np.rint(points * 200).astype(np.int64), axis=0))
+
+
+class _Found(NamedTuple):
+    """The best map one way round."""
+
+    inliers: int
+    fit: _Fit
+    matches: tuple[NDArray[np.intp], NDArray[np.intp]]
+    mirrored: bool
+
+
+def _verify(query: Keypoints, reference: Keypoints, mirrored: bool) -> _Found | None:
+    matches = match(query.mirrored() if mirrored else query, reference)
+    fit = _fit(query, reference, matches, mirrored)
+    if fit is None:
+        return None
+    places = _places(reference.xy[fit.theirs])
+    return _Found(places, fit, matches, mirrored) if places >= LEAST_MATCHES else None
+
+
+def _near(points: Floats, witnesses: Floats, reach: float) -> float:
+    """Share of the points [n, 2] that have a witness [m, 2] within `reach`; 1 for no points."""
+    if not len(points):
+        return 1.0
+    gap = points[:, None, :] - witnesses[None, :, :]
+    return float((np.einsum("nmk,nmk->nm", gap, gap).min(axis=1) <= reach * reach).mean())
+
+
+def _explained(
+    query: Keypoints, reference: Keypoints, fit: _Fit, ours: NDArray[np.intp], theirs: NDArray[np.intp]
+) -> tuple[float, float, float]:
+    """(query, reference): shares of the keypoints of their overlap that lie near an inlier; and of the query's
+    keypoints, the share that lies in the overlap.
+
+    `Near` is what evenly spread inliers would leave between them, so that few inliers all over a noisy copy explain
+    it, and many inliers in a frame do not explain what it holds.
+    """
+    linear, shift = fit.matrix[:, :2], fit.matrix[:, 2]
+    landed = (reference.xy @ linear.T + shift).astype(np.float32)
+    low = np.maximum(query.xy.min(axis=0), landed.min(axis=0)) - EDGE
+    high = np.minimum(query.xy.max(axis=0), landed.max(axis=0)) + EDGE
+    here = query.xy[((query.xy >= low) & (query.xy <= high)).all(axis=1)]
+    inside = ((landed >= low) & (landed <= high)).all(axis=1)
+    sides = np.maximum(high - low, 2 * EDGE)
+    count = max(1, _places(query.xy[ours]))
+    reach = REACH * float(np.sqrt(sides[0] * sides[1] / count))
+    # the reference's own places of the second map's inliers lie elsewhere under the first: measured where they belong
+    there = reference.xy[inside]
+    scale = float(np.sqrt(abs(np.linalg.det(linear)))) or 1.0
+    covered = _near(here, query.xy[ours], reach), _near(there, reference.xy[theirs], reach / scale)
+    return *covered, len(here) / len(query.xy)
 
 
 def agree(query: Keypoints, reference: Keypoints) -> Agreement:
-    """The better of both ways round. Deterministic: RANSAC's generator is seeded for each call."""
+    """The better of both ways round. Deterministic: RANSAC's generator is seeded for each call.
+
+    Where the best map leaves much of both pictures unexplained, a second one is looked for among the other matches:
+    two screenshots of one picture in two sizes agree on their frame first.
+    """
     if min(len(query.xy), len(reference.xy)) < LEAST_MATCHES:
         return NOTHING
-    return max(_verify(query, reference, False), _verify(query, reference, True), key=lambda found: found.inliers)
+    plain = _verify(query, reference, False)
+    turned = None if plain is not None and plain.inliers >= CLEAR else _verify(query, reference, True)
+    best = turned if plain is None or (turned is not None and turned.inliers > plain.inliers) else plain
+    if best is None:
+        return NOTHING
+    fit, parts = best.fit, 1
+    ours, theirs = fit.ours, fit.theirs
+    explained = _explained(query, reference, fit, ours, theirs)
+    if best.inliers >= SECOND_FROM and max(explained[:2]) < SUSPICIOUS:
+        left = ~np.isin(best.matches[0], ours)
+        second = _fit(query, reference, (best.matches[0][left], best.matches[1][left]), best.mirrored)
+        if second is not None and _places(reference.xy[second.theirs]) >= SECOND_INLIERS:
+            ours, theirs = np.concatenate([ours, second.ours]), np.concatenate([theirs, second.theirs])
+            explained, parts = _explained(query, reference, fit, ours, theirs), 2
+    source = reference.xy[theirs]
+    return Agreement(
+        inliers=_places(source),
+        share=fit.share,
+        cells=len(np.unique((source * 8).astype(np.int64), axis=0)),
+        area=float(cv2.contourArea(cv2.convexHull(query.xy[ours]))),
+        mirrored=best.mirrored,
+        explained=max(explained[:2]),
+        explained_both=min(explained[:2]),
+        inside=explained[2],
+        parts=parts,
+    )

@@ -1,8 +1,10 @@
-"""`image-fusion@1`: one calibrated probability for two pictures from everything that was measured on them.
+"""`image-fusion@2`: one calibrated probability for two pictures from everything that was measured on them.
 
-A logistic regression over the embeddings' cosine, the votes of local features, both against the query's own background
-(own-rank normalisation: it makes scores comparable across queries), PDQ hashes and the affine map that RANSAC finds.
-Weights are fitted by `benchmarks/fit/image_fusion.py`, one set for each combination of features that a job may compute.
+The embeddings' cosine, the votes of local features, both against the query's own background (own-rank normalisation: it
+makes scores comparable across queries), PDQ hashes, and the affine map that RANSAC finds: how much of the two pictures
+it explains, and what the query has in common with other contents. Boosted trees weigh them where the features that
+matter most are there, a logistic regression for every other combination that a job may compute; both are fitted by
+`benchmarks/fit/image_fusion.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import numpy as np
 
 from materials.records import Candidate
 from vector_index.ranking import image_evidence as measure
+from vector_index.ranking.boosted_trees import BoostedTrees
 from vector_index.ranking.geometry import agree
 from vector_index.ranking.image_evidence import EMBEDDING, LOCAL, PDQ, Pair, Picture
 from vector_index.ranking.protocol import Evidence, Recall, RecallHit
@@ -47,13 +50,15 @@ class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Fitted(msgspec.Struct, frozen=True):
     """The shipped file. `sets`: by the sorted schemas that both pictures have, joined by `+`; `before`: the same
-    without geometry, which decides whose geometry is worth computing; `quiet_*`: the usual backgrounds."""
+    without geometry, which decides whose geometry is worth computing; `quiet_*`: the usual backgrounds; `trees`: for
+    some of the sets, what is asked instead."""
 
     quiet_cosine: float
     quiet_votes: float
     sets: dict[str, Weights]
     before: dict[str, Weights]
     training: dict[str, float]
+    trees: dict[str, BoostedTrees] = {}
 
 
 def _sigmoid(total: float) -> float:
@@ -61,8 +66,18 @@ def _sigmoid(total: float) -> float:
 
 
 def shipped() -> Fitted:
-    """The weights in the package."""
-    return msgspec.json.decode((files("vector_index.ranking") / "data" / "image_fusion.json").read_bytes(), type=Fitted)
+    """The weights in the package.
+
+    Raises:
+        ValueError: they are of other measurements than this code's.
+    """
+    fitted = msgspec.json.decode(
+        (files("vector_index.ranking") / "data" / "image_fusion.json").read_bytes(), type=Fitted
+    )
+    for name, trees in fitted.trees.items():
+        if trees.columns != measure.FEATURES:
+            raise ValueError(f"the trees of {name} are of other measurements than this code's: {trees.columns}")
+    return fitted
 
 
 def schemas(one: Picture, other: Picture) -> str:
@@ -83,7 +98,7 @@ class ImageFusion:
         verified: candidates that RANSAC looks at.
     """
 
-    name = "image-fusion@1"
+    name = "image-fusion@2"
 
     def __init__(self, fitted: Fitted | None = None, verified: int = VERIFIED) -> None:
         self._fitted = fitted or shipped()
@@ -102,13 +117,13 @@ class ImageFusion:
         return [
             Candidate(
                 material_id=candidate.material_id,
-                score=self._score(ours, picture, pair),
+                score=score,
                 relation="same",
                 recall_score=pair.cosine if ours.embedding is not None else pair.votes,
                 ranker=self.name,
                 content_id=candidate.content_id,
             )
-            for candidate, picture, pair in zip(candidates, theirs, pairs, strict=True)
+            for candidate, pair, score in zip(candidates, pairs, self._scores(ours, theirs, pairs), strict=True)
         ]
 
     def _by_cosine(
@@ -161,7 +176,7 @@ class ImageFusion:
             one, other = ours.keypoints, theirs[place].keypoints
             if one is not None and other is not None:
                 pairs[place] = _refuted(pairs[place]._replace(geometry=agree(one, other)))
-        return pairs
+        return measure.with_rivals(pairs, [c.content_id or f"/{c.material_id}" for c in candidates])
 
     def _worth_verifying(self, ours: Picture, theirs: Sequence[Picture], pairs: Sequence[Pair]) -> list[int]:
         if ours.keypoints is None:
@@ -183,10 +198,23 @@ class ImageFusion:
         reliable = min(ours.quality, other.quality) >= measure.LEAST_QUALITY
         return reliable and pair.hamming == 0 and pair.cosine >= CERTAIN_COSINE
 
-    def _score(self, ours: Picture, other: Picture, pair: Pair) -> float:
-        known = self._fitted.sets.get(schemas(ours, other))
-        score = known.probability(pair) if known else 0.0
-        return max(score, CERTAIN_SCORE) if self._certain(ours, other, pair) else score
+    def _scores(self, ours: Picture, theirs: Sequence[Picture], pairs: Sequence[Pair]) -> list[float]:
+        scores = [0.0] * len(pairs)
+        asked: dict[str, list[int]] = {}
+        for place, (other, pair) in enumerate(zip(theirs, pairs, strict=True)):
+            name = schemas(ours, other)
+            if name in self._fitted.trees:
+                asked.setdefault(name, []).append(place)
+            elif name in self._fitted.sets:
+                scores[place] = self._fitted.sets[name].probability(pair)
+        for name, places in asked.items():
+            rows = np.array([measure.columns(pairs[place]) for place in places])
+            for place, score in zip(places, self._fitted.trees[name].probabilities(rows).tolist(), strict=True):
+                scores[place] = score
+        return [
+            max(score, CERTAIN_SCORE) if self._certain(ours, other, pair) else score
+            for score, other, pair in zip(scores, theirs, pairs, strict=True)
+        ]
 
     @staticmethod
     def _hits(query: Evidence, schema: str, recall: Recall) -> tuple[RecallHit, ...]:

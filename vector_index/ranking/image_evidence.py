@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materials.records import Features
-from vector_index.ranking.geometry import NOTHING, Agreement, Keypoints, unpack
+from vector_index.ranking.geometry import CHANCE, NOTHING, Agreement, Keypoints, unpack
 from vector_index.ranking.protocol import Evidence, RecallHit
 
 EMBEDDING, LOCAL, PDQ = "vector", "keypoints", "pdq"
@@ -143,6 +143,10 @@ class Pair(NamedTuple):
     points: int = 0
     """Keypoints of the picture that has fewer."""
     geometry: Agreement = NOTHING
+    rivals: int = 0
+    """Other contents that the query agrees with in `RIVAL_INLIERS` places or more: many, and it is a common frame."""
+    rival_inliers: int = 0
+    """The most places that another content agrees in."""
 
 
 FEATURES: tuple[str, ...] = (
@@ -159,6 +163,11 @@ FEATURES: tuple[str, ...] = (
     "area",
     "mirrored",
     "few_points",
+    "explained",
+    "explained_both",
+    "unexplained_inliers",
+    "rivals",
+    "inlier_gap",
 )
 """Columns of `vector`."""
 NEEDS: dict[str, str] = {
@@ -166,11 +175,33 @@ NEEDS: dict[str, str] = {
     "cosine_own_rank": EMBEDDING,
     "pdq": PDQ,
     "pdq_turned": PDQ,
-} | {name: LOCAL for name in FEATURES if name[:4] in {"vote", "inli", "cell", "area", "mirr", "few_"}}
+} | {name: LOCAL for name in FEATURES if name not in {"cosine", "cosine_own_rank", "pdq", "pdq_turned"}}
 """Which schema a column rests on."""
-GEOMETRY = ("inliers", "inlier_surplus", "inlier_share", "cells", "area", "mirrored")
-CHANCE_INLIERS = 7
-"""As many places agree by chance now and then; surplus counts from here."""
+GEOMETRY = ("inliers", "inlier_surplus", "inlier_share", "cells", "area", "mirrored", *FEATURES[-5:])
+CHANCE_INLIERS = CHANCE
+"""Surplus counts from here."""
+
+
+RIVAL_INLIERS = 12
+
+
+def with_rivals(pairs: Sequence[Pair], contents: Sequence[str]) -> list[Pair]:
+    """The pairs of one query, each with what the candidates of *other* contents agree in.
+
+    Args:
+        contents: of each candidate its content ID, or a name of its own.
+    """
+    best: dict[str, int] = {}
+    for pair, content in zip(pairs, contents, strict=True):
+        best[content] = max(best.get(content, 0), pair.geometry.inliers)
+    ranked = sorted(best, key=lambda content: -best[content])[:2]
+    many = sum(inliers >= RIVAL_INLIERS for inliers in best.values())
+    found = []
+    for pair, content in zip(pairs, contents, strict=True):
+        others = [best[other] for other in ranked if other != content]
+        rivals = many - (best[content] >= RIVAL_INLIERS)
+        found.append(pair._replace(rivals=rivals, rival_inliers=others[0] if others else 0))
+    return found
 
 
 def columns(pair: Pair) -> tuple[float, ...]:
@@ -191,9 +222,14 @@ def columns(pair: Pair) -> tuple[float, ...]:
         math.sqrt(found.area),
         float(found.mirrored),
         1 / math.sqrt(1 + pair.points),
+        found.explained,
+        found.explained_both,
+        math.log1p(found.inliers) * (1 - found.explained),
+        math.log1p(pair.rivals),
+        math.log1p(found.inliers) - math.log1p(pair.rival_inliers),
     )
 
 
 def vector(pair: Pair) -> NDArray[np.float64]:
-    """float64 [13], the columns named in `FEATURES`."""
+    """float64 [18], the columns named in `FEATURES`."""
     return np.array(columns(pair))

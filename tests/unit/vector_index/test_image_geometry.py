@@ -112,3 +112,47 @@ def test_unpack_reads_the_stored_layout() -> None:
     assert np.allclose(vectors[0, [0, 47]], [-np.sqrt(0.5), np.sqrt(0.5)], atol=1e-4)
     with pytest.raises(ValueError, match="uint8"):
         unpack(np.zeros((2, 51), np.uint8))
+
+
+def framed(held: int, outside: Keypoints, where: Floats | None = None) -> Keypoints:
+    """A page: `outside` in a border around a picture of its own, moved by `where` inside the page."""
+    inside = picture(held, 90)
+    xy = (inside.xy * [0.6, 0.5] + [0.2, 0.2]).astype(np.float32)
+    if where is not None:
+        xy = ((xy - [0.5, 0.39]) @ where.T + [0.5, 0.39]).astype(np.float32)
+    border = (
+        (outside.xy[:, 0] < 0.15) | (outside.xy[:, 0] > 0.85) | (outside.xy[:, 1] < 0.1) | (outside.xy[:, 1] > 0.65)
+    )
+    return Keypoints(
+        np.concatenate([xy, outside.xy[border].astype(np.float32)]),
+        np.concatenate([inside.descriptors, outside.descriptors[border]]),
+    )
+
+
+def test_a_common_frame_explains_neither_picture() -> None:
+    page = picture(50, 150)
+    copies, strangers = agree(framed(1, page), framed(1, page)), agree(framed(2, page), framed(1, page))
+    assert strangers.inliers > 30
+    assert copies.explained > 0.95
+    assert strangers.explained < 0.75
+
+
+def test_one_picture_in_two_sizes_inside_one_frame_needs_two_maps() -> None:
+    page = picture(50, 260)
+    found = agree(framed(1, page, np.diag([0.6, 0.6])), framed(1, page))
+    assert found.parts == 2
+    assert found.explained > 0.85
+
+
+def test_a_paste_is_explained_as_the_picture_that_it_holds() -> None:
+    original = picture(1)
+    ground = picture(60, 120)
+    small = (original.xy * 0.4 + [0.5, 0.3]).astype(np.float32)
+    around = (ground.xy < [0.5, 0.3]).any(axis=1)
+    page = Keypoints(
+        np.concatenate([small, ground.xy[around].astype(np.float32)]),
+        np.concatenate([original.descriptors, ground.descriptors[around]]),
+    )
+    found = agree(page, original)
+    assert found.explained > 0.95
+    assert found.inside < 0.75
