@@ -14,6 +14,7 @@ from pipeline.cli import (
     announce,
     cluster,
     content,
+    content_explain,
     content_ids,
     demo,
     features,
@@ -39,6 +40,7 @@ for room in (demo, stack, jobs, cluster, content, plugins, models, metrics, gate
     room.register(app)
 features.add_to(content.content)
 content_ids.add_to(content.content)
+content_explain.add_to(content.content)
 plugin_kit.add_to(plugins.plugin)
 models.model.command("announce", epilog=announce.EPILOG)(announce.announce_command)
 

@@ -1,0 +1,1 @@
+"""Explanations of pairs for people: sentences, pictures, pages."""
