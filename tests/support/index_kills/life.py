@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -50,7 +50,7 @@ class Service:
     """The service on one folder and port, started again and again."""
 
     def __init__(self, folder: Path) -> None:
-        self._state = folder / "index"
+        self.state = folder / "index"
         self._orders = folder / "orders"
         self._log = folder / "service.log"
         self._port = free_port()
@@ -60,9 +60,35 @@ class Service:
     def start(self, seal_at: int = NEVER) -> None:
         """Begin; clients wait for it by themselves."""
         command = [sys.executable, str(SERVER), str(self._orders), str(seal_at)]
-        command += ["--state", str(self._state), "--listen", self.address, "--snapshot-every", str(SNAPSHOT_EVERY)]
+        command += ["--state", str(self.state), "--listen", self.address, "--snapshot-every", str(SNAPSHOT_EVERY)]
+        command += ["--open-writes"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
+
+    def refusal(self) -> tuple[int, str]:
+        """Start where it must not: the exit code and the last line that it says.
+
+        Raises:
+            AssertionError: it serves, or ended in a stack trace.
+        """
+        before = len(self._log.read_text(errors="replace")) if self._log.exists() else 0
+        self.start()
+        if self._process is None:
+            raise AssertionError("it was never started")
+        try:
+            code = self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it serves where it should refuse:\n{self.said()}") from None
+        said = self._log.read_text(errors="replace")[before:].strip()
+        if "Traceback" in said:
+            raise AssertionError(f"a stack trace instead of a line:\n{said}")
+        return code, said.splitlines()[-1]
+
+    def stop(self) -> None:
+        """As asked: SIGTERM, with a last snapshot."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(PATIENCE)
 
     def order(self, moment: Moment) -> None:
         """From now on the service dies at the moment."""
@@ -220,15 +246,3 @@ def _die(service: Service, crowd: Crowd, book: Book, moment: Moment, chance: ran
     else:
         service.order(moment)
     service.wait_dead()
-
-
-@contextmanager
-def running(folder: Path) -> Iterator[tuple[Service, IndexClient]]:
-    """A service without orders, for the damage cases."""
-    service = Service(folder)
-    service.start()
-    try:
-        with IndexClient(service.address, deadline=PATIENCE) as client:
-            yield service, client
-    finally:
-        service.end()
