@@ -186,11 +186,6 @@ class BufferedSpace:
         self._write(stream)
         return FrozenFile(BUFFER, stream.getvalue())
 
-    def save(self, path: Path) -> None:
-        """Write the same into a file."""
-        with path.open("wb") as file:
-            self._write(file)
-
     def _write(self, file: IO[bytes]) -> None:
         with self._changed:
             changes = self._recent.oldest(len(self._recent))
@@ -209,15 +204,14 @@ class BufferedSpace:
             gone=np.array(gone, np.int64),
         )
 
-    def load(self, path: Path) -> None:
+    def load(self, folder: Path) -> None:
         """Replace the content by a snapshot's. Only for a space that holds nothing yet.
 
         Raises:
             ValueError: another format, or its collection is gone: rebuild the space from the log.
             Retryable: the engine does not answer.
         """
-        if path.is_dir():
-            path = path / BUFFER
+        path = folder / BUFFER
         with path.open("rb") as file, np.load(file) as data:
             if int(data["format"]) != FORMAT:
                 raise ValueError(f"{path.name}: a snapshot of format {int(data['format'])}, not {FORMAT}")

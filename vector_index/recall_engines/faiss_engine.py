@@ -58,14 +58,14 @@ class FaissEngine:
     def drop(self, collection: str) -> None:
         """Forget a collection."""
         with self._lock:
-            self._collections.pop(collection, None)
+            gone = self._collections.pop(collection, None)
+        if gone is not None:
+            gone[1].close()
 
     def upsert(self, rows: Rows, vectors: Matrix, labels: Sequence[Labels] | None = None) -> None:  # noqa: ARG002
-        """Store or replace rows: FAISS would keep both, so the old ones go first."""
+        """Store or replace rows."""
         with self._lock:
-            space = self._space(vectors)
-            space.remove(rows.tolist())
-            space.add(rows.tolist(), _features(vectors))
+            self._space(vectors).add(rows.tolist(), _features(vectors))
 
     def delete(self, rows: Rows) -> None:
         """Forget rows."""
@@ -96,7 +96,10 @@ class FaissEngine:
     def close(self) -> None:
         """Give the memory back."""
         with self._lock:
+            spaces = [space for _, space in self._collections.values()]
             self._collections.clear()
+        for space in spaces:
+            space.close()
 
     def _space(self, vectors: Matrix | None = None) -> DenseSpace:
         """The open collection. The lock is held: a space takes one writer."""

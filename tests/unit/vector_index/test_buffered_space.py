@@ -15,7 +15,7 @@ from index_items import vectors
 
 from materials.errors import Overloaded, Retryable, UsageError
 from materials.records import Feature
-from vector_index.recall_engines.buffered_space import BufferedSpace, Limits
+from vector_index.recall_engines.buffered_space import BUFFER, BufferedSpace, Limits
 from vector_index.recall_engines.collection_names import CollectionNames
 from vector_index.recall_engines.faiss_engine import FaissEngine
 from vector_index.recall_engines.protocol import CollectionLost
@@ -31,6 +31,11 @@ steps = st.lists(
 
 def feature(number: int) -> Feature:
     return Feature.of("vector", POOL[number % 30])
+
+
+def saved(space: BufferedSpace, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    space.frozen().save(folder)
 
 
 @contextmanager
@@ -70,7 +75,7 @@ def test_it_answers_as_exact_search_does(tmp_path_factory: pytest.TempPathFactor
                 engine.away = what == "away"
             elif what == "restart":
                 engine.away = False
-                space.save(folder / "snapshot")
+                saved(space, folder / "snapshot")
                 space.close()
                 space = BufferedSpace(engine, CollectionNames(folder / "names.json", KEY))
                 space.load(folder / "snapshot")
@@ -142,7 +147,7 @@ def test_a_snapshot_holds_what_waits(tmp_path: Path) -> None:
         engine.away = True
         space.add([3], [feature(3)])
         space.remove([1])
-        space.save(tmp_path / "snapshot")
+        saved(space, tmp_path / "snapshot")
     engine.away = False
     with opened(engine, tmp_path, tmp_path / "snapshot") as space:
         assert sorted(row for row, _ in space.search([feature(3)], 5)[0]) == [2, 3]
@@ -157,7 +162,7 @@ def test_a_space_that_was_loaded_and_given_up_writes_nothing(tmp_path: Path) -> 
         assert space.settle(20)
         engine.away = True
         space.add([2], [feature(2)])
-        space.save(tmp_path / "snapshot")
+        saved(space, tmp_path / "snapshot")
     engine.away = False
     with opened(engine, tmp_path, tmp_path / "snapshot") as space:
         assert space.waiting == 1
@@ -169,7 +174,7 @@ def test_a_collection_that_is_gone_asks_for_a_rebuild(tmp_path: Path) -> None:
     with opened(engine, tmp_path) as space:
         space.add([1], [feature(1)])
         assert space.settle(20)
-        space.save(tmp_path / "snapshot")
+        saved(space, tmp_path / "snapshot")
         [name] = engine.collections()
         engine.drop(name)
         with pytest.raises(CollectionLost):
@@ -201,7 +206,8 @@ def test_wrong_dimensions_and_damaged_files_are_errors(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="16 dimensions in a space of 32"):
             space.add([2], [Feature.of("vector", vectors(1, dim=16)[0])])
         assert space.search([], 3) == []
-        with (tmp_path / "other").open("wb") as file:
+        (tmp_path / "other").mkdir()
+        with (tmp_path / "other" / BUFFER).open("wb") as file:
             np.savez(file, format=np.int64(9))
         with pytest.raises(ValueError, match="format 9"):
             space.load(tmp_path / "other")
