@@ -14,7 +14,7 @@ import msgspec
 
 from benchmarks.fit.video_features import Embedder
 from vector_index.ranking.protocol import Evidence, Recall
-from vector_index.ranking.video import FEATURE, VideoAlignment
+from vector_index.ranking.video import VideoAlignment
 
 
 def evidence(bench: Path, part: str, key: str, embedder: Embedder) -> list[Evidence]:
@@ -24,7 +24,7 @@ def evidence(bench: Path, part: str, key: str, embedder: Embedder) -> list[Evide
         Evidence(
             material_id=row[key],
             kind="video",
-            features={FEATURE: embedder.data((bench / row["path"]).read_bytes(), row["path"])},
+            features=embedder.data((bench / row["path"]).read_bytes(), row["path"]),
         )
         for row in rows
     ]

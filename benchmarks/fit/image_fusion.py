@@ -1,8 +1,8 @@
 """Fit the image ranker's weights on a stream of posted pictures.
 
-    python -m benchmarks.fit.image_fusion --world WORLD.msgpack
+    python -m benchmarks.fit.image_fusion --world WORLD.msgpack ...
 
-The world is made once by `benchmarks.fit.image_world`. Each picture is compared with what recall finds among those
+Worlds are made once by `benchmarks.fit.image_world`. Each picture is compared with what recall finds among those
 posted before it, originals and copies alike, as the index does it. Pictures of photos that the embedding was fitted on
 are stored and never ask. A photo and its quadrants share content, so a picture meets none of its family but its own.
 
@@ -96,8 +96,12 @@ def backgrounds(asked: Sequence[Asked]) -> tuple[float, float]:
     return float(np.mean(sums["image-embedding@1"])), float(np.mean(sums["image-local@1"]))
 
 
-def table(posted: Sequence[Posted]) -> tuple[list[Row], tuple[float, float], int]:
-    """Compared pairs, usual backgrounds, and how many pictures had one of their content before them."""
+Table = tuple[list[Row], tuple[float, float], int]
+"""Compared pairs, usual backgrounds, and how many pictures had one of their content before them."""
+
+
+def table(posted: Sequence[Posted]) -> Table:
+    """Ask for every picture of a world."""
     asked = ask(posted)
     quiet = backgrounds(asked)
     ranker, rows = all_geometry(quiet), []
@@ -120,6 +124,16 @@ def fit(columns: NDArray[np.float64], names: list[str], same: NDArray[np.bool_])
     raw = model.coef_[0] / scaler.scale_
     bias = float(model.intercept_[0] - (raw * scaler.mean_).sum())
     return Weights(round(bias, 5), {name: round(float(value), 5) for name, value in zip(names, raw, strict=True)})
+
+
+def joined(tables: Sequence[Table]) -> Table:
+    """The tables of several worlds as one; families stay, since all worlds post the same photos."""
+    rows, asked = list[Row](), 0
+    for table_rows, _, _ in tables:
+        rows += [row._replace(query=row.query + asked) for row in table_rows]
+        asked = rows[-1].query + 1
+    quiet = np.mean([quiet for _, quiet, _ in tables], axis=0)
+    return rows, (float(quiet[0]), float(quiet[1])), sum(positives for _, _, positives in tables)
 
 
 RISING = {
@@ -177,11 +191,11 @@ def fitted(rows: Sequence[Row], quiet: tuple[float, float], positives: int) -> F
 def main() -> None:
     """Compare, fit, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--world", type=Path, required=True)
+    parser.add_argument("--world", type=Path, nargs="+", required=True)
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    posted = msgspec.msgpack.decode(options.world.read_bytes(), type=list[Posted])
-    weights = fitted(*table(posted))
+    tables = [table(msgspec.msgpack.decode(path.read_bytes(), type=list[Posted])) for path in options.world]
+    weights = fitted(*joined(tables))
     TARGET.write_bytes(msgspec.json.encode(weights) + b"\n")
     print(json.dumps(weights.training))
 

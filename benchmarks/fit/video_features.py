@@ -1,4 +1,4 @@
-"""Files to `video-embedding@1` features as the job makes them: its decoder, its plug-in, ONNX Runtime on one thread."""
+"""Video files to features as the job makes them: its decoder, its plug-ins, ONNX Runtime on one thread."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from materials.records import Feature
+from materials.records import Feature, Features
 from model_plugins.builtin.video_embedding import VideoEmbedding
+from model_plugins.builtin.video_local import VideoLocal
 from model_plugins.protocol import VideoMedia
 from model_plugins.recipes.build import build_image_embedding, default_cache
 from pipeline.media.limits import MediaLimits
@@ -27,6 +28,7 @@ class Embedder:
         path = model or build_image_embedding(default_cache())
         self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self._plugin = VideoEmbedding()
+        self._local = VideoLocal()
 
     def images(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.concatenate(
@@ -37,5 +39,11 @@ class Embedder:
         prepared = self._plugin.prepare(media)
         return self._plugin.interpret({"embedding": self.images(prepared["image"]), "times": prepared["times"]})
 
-    def data(self, data: bytes, name: str) -> Feature:
-        return self.media(decode_video(data, name, MediaLimits()))
+    def local(self, media: VideoMedia) -> Feature:
+        """Key frames' keypoints."""
+        return self._local.interpret(self._local.prepare(media))
+
+    def data(self, data: bytes, name: str) -> Features:
+        """Both features of a file; an empty one of the keypoints too."""
+        media = decode_video(data, name, MediaLimits())
+        return {self._plugin.manifest.key: self.media(media), self._local.manifest.key: self.local(media)}

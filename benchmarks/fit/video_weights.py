@@ -22,21 +22,21 @@ from benchmarks.fit.image_head import micro_ap, read_photos
 from benchmarks.fit.video_attacks import Encoding, attack, encode
 from benchmarks.fit.video_features import Embedder
 from benchmarks.fit.video_footage import ANIMATIONS, Footage, animations, camera_move, halves, static_camera
-from materials.records import Feature
+from materials.records import Features
 from model_plugins.recipes.index_file import fetch
 from vector_index.ranking.protocol import Evidence
-from vector_index.ranking.video import FEATURE, VideoAlignment, clip_of, features_of
+from vector_index.ranking.video import VideoAlignment, clip_of, features_of
 from vector_index.ranking.video_alignment import Alignment
 from vector_index.ranking.video_score import FEATURES, SIGNED, WEIGHTS_FILE, VideoWeights
 
 
 class Sample(msgspec.Struct):
-    """A clip's feature. `clip`: the number of the clip that it shows, of source `source`; `query`: attacked or not."""
+    """A clip's features. `clip`: the number of the clip that it shows, of source `source`; `query`: attacked or not."""
 
     clip: int
     source: int
     query: bool
-    feature: Feature
+    features: Features
 
 
 def footage(photos: Path, cache: Path, seed: int) -> list[Footage]:
@@ -51,13 +51,19 @@ def footage(photos: Path, cache: Path, seed: int) -> list[Footage]:
     return found
 
 
-def make_samples(photos: Path, cache: Path, seed: int, per_clip: int) -> list[Sample]:
-    """References (plain) and queries (attacked). A third of the clips is shown by queries only."""
-    rng, embedder = np.random.default_rng(seed), Embedder()
+def make_samples(photos: Path, cache: Path, seed: int, per_clip: int, share: tuple[int, int]) -> list[Sample]:
+    """References (plain) and queries (attacked). A third of the clips is shown by queries only.
+
+    Args:
+        share: (first, step): of the sources only every `step`-th from `first` on, so that several processes share them.
+    """
+    rng, embedder = np.random.default_rng([seed, *share]), Embedder()
     sources = footage(photos, cache, seed)
     clips = [(number, clip) for number, source in enumerate(sources) for clip in halves(source)]
+    clips = [(number, clip) for number, clip in clips if number % share[1] == share[0]]
     samples = []
-    for index, (number, clip) in enumerate(clips):
+    for position, (number, clip) in enumerate(clips):
+        index = position * share[1] + share[0]
         absent = rng.random() < 0.35
         if not absent:
             samples.append(Sample(index, number, False, embedder.data(encode(clip, Encoding()), f"{index}")))
@@ -71,15 +77,15 @@ def make_samples(photos: Path, cache: Path, seed: int, per_clip: int) -> list[Sa
 
 
 def evidence(sample: Sample) -> Evidence:
-    return Evidence(material_id=str(sample.clip), kind="video", features={FEATURE: sample.feature})
+    return Evidence(material_id=str(sample.clip), kind="video", features=sample.features)
 
 
 def assumed_background(references: list[Sample], queries: list[Sample]) -> float:
     """The cosine that a query frame's best frame of unrelated material has at rank 2 to 8 of them, on average."""
     found = []
     for query in queries[::4]:
-        clip = clip_of({FEATURE: query.feature})
-        others = [clip_of({FEATURE: r.feature}) for r in references if r.source != query.source]
+        clip = clip_of(query.features)
+        others = [clip_of(r.features) for r in references if r.source != query.source]
         if clip is not None:
             peaks = np.array([(clip.vectors @ other.vectors.T).max(1) for other in others if other is not None])
             found.append((-np.sort(-peaks, axis=0))[1:8].mean())
@@ -100,7 +106,7 @@ def compare(references: list[Sample], queries: list[Sample], background: float) 
     ranker = VideoAlignment(VideoWeights(FEATURES, zeros, zeros, zeros, 0.0, background, {}))
     candidates, found = [evidence(sample) for sample in references], []
     for query in queries:
-        clip = clip_of({FEATURE: query.feature})
+        clip = clip_of(query.features)
         if clip is not None:
             measured = ranker.measure(clip, candidates)
             truth = [references[n].clip == query.clip for n in measured]

@@ -28,6 +28,8 @@ CHANCE = 7
 """As many places agree by chance now and then."""
 CLEAR = 24
 """Inliers from which the mirrored way is not tried."""
+MOVED = 0.25
+"""Mean way of the reference's corners, in units of the longer side, from which two pictures do not coincide."""
 EDGE = 0.02
 """Units of the longer side by which the overlap of two pictures is taken wider."""
 REACH = 0.8
@@ -65,6 +67,9 @@ class Agreement(NamedTuple):
     and of the other. Buttons and bars around two different pictures agree perfectly, and explain neither picture."""
     inside: float = 1.0
     """Share of the query's keypoints where the reference lies: little for a picture in a picture."""
+    coincide: float = 0.0
+    """1 where the map leaves everything in its place, 0 where it moves the corners by `MOVED` or more: pictures that
+    coincide must look alike as wholes, crops and pastes need not."""
     parts: int = 1
     """Maps that were needed: a picture and the frame around it may each have moved in its own way."""
 
@@ -154,8 +159,10 @@ class _Found(NamedTuple):
     mirrored: bool
 
 
-def _verify(query: Keypoints, reference: Keypoints, mirrored: bool) -> _Found | None:
+def _verify(query: Keypoints, reference: Keypoints, mirrored: bool, least: int) -> _Found | None:
     matches = match(query.mirrored() if mirrored else query, reference)
+    if len(matches[0]) < least:
+        return None
     fit = _fit(query, reference, matches, mirrored)
     if fit is None:
         return None
@@ -196,16 +203,26 @@ def _explained(
     return *covered, len(here) / len(query.xy)
 
 
-def agree(query: Keypoints, reference: Keypoints) -> Agreement:
+def _coincide(reference: Keypoints, matrix: NDArray[np.float64]) -> float:
+    wide, tall = reference.xy.max(axis=0)
+    corners = np.array([[0, 0], [wide, 0], [0, tall], [wide, tall]])
+    way = np.linalg.norm(corners @ matrix[:, :2].T + matrix[:, 2] - corners, axis=1).mean()
+    return max(0.0, 1 - float(way) / MOVED)
+
+
+def agree(query: Keypoints, reference: Keypoints, least: int = LEAST_MATCHES) -> Agreement:
     """The better of both ways round. Deterministic: RANSAC's generator is seeded for each call.
+
+    Args:
+        least: matches below which no map is looked for.
 
     Where the best map leaves much of both pictures unexplained, a second one is looked for among the other matches:
     two screenshots of one picture in two sizes agree on their frame first.
     """
     if min(len(query.xy), len(reference.xy)) < LEAST_MATCHES:
         return NOTHING
-    plain = _verify(query, reference, False)
-    turned = None if plain is not None and plain.inliers >= CLEAR else _verify(query, reference, True)
+    plain = _verify(query, reference, False, least)
+    turned = None if plain is not None and plain.inliers >= CLEAR else _verify(query, reference, True, least)
     best = turned if plain is None or (turned is not None and turned.inliers > plain.inliers) else plain
     if best is None:
         return NOTHING
@@ -228,5 +245,6 @@ def agree(query: Keypoints, reference: Keypoints) -> Agreement:
         explained=max(explained[:2]),
         explained_both=min(explained[:2]),
         inside=explained[2],
+        coincide=_coincide(reference, fit.matrix),
         parts=parts,
     )

@@ -168,6 +168,7 @@ FEATURES: tuple[str, ...] = (
     "unexplained_inliers",
     "rivals",
     "inlier_gap",
+    "coincide",
 )
 """Columns of `vector`."""
 NEEDS: dict[str, str] = {
@@ -177,7 +178,7 @@ NEEDS: dict[str, str] = {
     "pdq_turned": PDQ,
 } | {name: LOCAL for name in FEATURES if name not in {"cosine", "cosine_own_rank", "pdq", "pdq_turned"}}
 """Which schema a column rests on."""
-GEOMETRY = ("inliers", "inlier_surplus", "inlier_share", "cells", "area", "mirrored", *FEATURES[-5:])
+GEOMETRY = ("inliers", "inlier_surplus", "inlier_share", "cells", "area", "mirrored", *FEATURES[-6:])
 CHANCE_INLIERS = CHANCE
 """Surplus counts from here."""
 
@@ -227,9 +228,10 @@ def columns(pair: Pair) -> tuple[float, ...]:
         math.log1p(found.inliers) * (1 - found.explained),
         math.log1p(pair.rivals),
         math.log1p(found.inliers) - math.log1p(pair.rival_inliers),
+        found.coincide,
     )
 
 
 def vector(pair: Pair) -> NDArray[np.float64]:
-    """float64 [18], the columns named in `FEATURES`."""
+    """float64 [19], the columns named in `FEATURES`."""
     return np.array(columns(pair))

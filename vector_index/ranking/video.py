@@ -1,8 +1,8 @@
-"""Fine ranking of videos: align in time, measure, score."""
+"""Fine ranking of videos: align in time, measure, score; local features of key frames where the answer is open."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from materials.records import Candidate, Features, Relation
 from vector_index.ranking.protocol import Evidence, Recall
 from vector_index.ranking.video_alignment import NOTHING, Alignment, Clip, align
+from vector_index.ranking.video_fusion import FusionWeights, fused, fused_columns, load_fusion
+from vector_index.ranking.video_keypoints import SILENT, LocalMatch, compare, key_frames_of
 from vector_index.ranking.video_score import VideoWeights, load_weights, measurements, probability
 
 FEATURE = "video-embedding@1"
@@ -17,6 +19,10 @@ SAME_COVER = 0.6
 """Both clips matched to this share: they are the same video; a part of one is not."""
 BACKGROUND_RANKS = slice(1, 8)
 """Of the other candidates' best cosines with a frame, sorted: the first may be a copy too."""
+LOOKED_AT = 6
+"""Candidates whose key frames are compared, the most promising first: some 10 ms each for a clip of eight seconds."""
+WHOLE_INSIDE = 0.55
+"""Share of the query's keypoints where the reference lies, below which the reference is a part of the picture."""
 PRIOR_WEIGHT = 3.0
 """How many unrelated candidates the assumed background counts for."""
 
@@ -52,49 +58,89 @@ def backgrounds(query: Clip, clips: Sequence[Clip], contents: Sequence[str], pri
     return [found[content] for content in contents]
 
 
-def relation_of(alignment: Alignment) -> Relation:
-    """What the query is to the reference, by how much of each is matched."""
-    whole_query, whole_reference = alignment.query_cover >= SAME_COVER, alignment.reference_cover >= SAME_COVER
+def relation_of(alignment: Alignment, local: LocalMatch = SILENT) -> Relation:
+    """What the query is to the reference, by how much of each is matched: in time, and within the picture."""
+    of_query = max(alignment.query_cover, local.query_found)
+    of_reference = max(alignment.reference_cover, local.reference_found)
+    whole_query, whole_reference = of_query >= SAME_COVER, of_reference >= SAME_COVER
     if whole_query and whole_reference:
-        return "same"
+        # a picture in a picture: all of the reference is there, and something else around it
+        return "contains" if local.best and local.inside < WHOLE_INSIDE else "same"
     if whole_query:
         return "part_of"
     return "contains" if whole_reference else "overlaps"
 
 
 class VideoAlignment:
-    """Ranks by temporal alignment of frame embeddings (`video-embedding@1`). Pure and deterministic.
+    """Ranks by temporal alignment of frame embeddings (`video-embedding@1`), and by the local features of key frames
+    (`video-local@1`) where both videos have them. Pure and deterministic.
 
     Args:
-        weights: the fitted scorer; the shipped one when not given.
+        weights: the fitted scorer of alignments; the shipped one when not given.
+        fusion: the fitted scorer of alignments and local features together; the shipped one when not given.
+        looked_at: candidates whose key frames are compared.
     """
 
-    name = "video-alignment@1"
+    name = "video-alignment@2"
 
-    def __init__(self, weights: VideoWeights | None = None) -> None:
+    def __init__(
+        self,
+        weights: VideoWeights | None = None,
+        fusion: FusionWeights | None = None,
+        looked_at: int = LOOKED_AT,
+    ) -> None:
         self._weights = load_weights() if weights is None else weights
+        self._fusion = load_fusion() if fusion is None else fusion
+        self._looked_at = looked_at
 
     def rank(self, query: Evidence, candidates: Sequence[Evidence], recall: Recall) -> list[Candidate]:
         """One candidate each, in the order given; a material without frames scores 0."""
         clip = clip_of(query.features)
         recalled = {hit.material_id: hit.score for hit in recall.hits.get(FEATURE, ())}
         features = {} if clip is None else self.measure(clip, candidates)
+        scores = {
+            number: probability(self._weights, row)
+            for number, (alignment, row) in features.items()
+            if alignment is not NOTHING
+        }
+        local = self.local(query, candidates, scores)
         ranked = []
         for number, candidate in enumerate(candidates):
-            alignment, row = features.get(number, (NOTHING, None))
-            found = row is not None and alignment is not NOTHING
+            alignment = features[number][0] if number in features else NOTHING
+            seen, score = local.get(number), scores.get(number, 0.0)
+            if seen is not None and number in scores:
+                score = fused(self._fusion, fused_columns(score, alignment.motion, seen))
             ranked.append(
                 Candidate(
                     material_id=candidate.material_id,
-                    score=probability(self._weights, row) if found and row is not None else 0.0,
-                    relation=relation_of(alignment),
+                    score=score,
+                    relation=relation_of(alignment, seen or SILENT),
                     recall_score=recalled.get(candidate.material_id, max(0.0, alignment.cosine)),
                     ranker=self.name,
                     content_id=candidate.content_id,
-                    segments=(alignment.segment,) if found else (),
+                    segments=(alignment.segment,) if number in scores else (),
                 )
             )
         return ranked
+
+    def local(
+        self, query: Evidence, candidates: Sequence[Evidence], scores: Mapping[int, float]
+    ) -> dict[int, LocalMatch]:
+        """What the key frames of the most promising candidates say, by the candidate's number.
+
+        Args:
+            scores: by the candidate's number, what the alignment alone gives.
+        """
+        frames = key_frames_of(query.features)
+        if frames is None or not frames.frames:
+            return {}
+        found: dict[int, LocalMatch] = {}
+        for place, number in enumerate(sorted(scores, key=lambda n: (-scores[n], n))):
+            theirs = key_frames_of(candidates[number].features)
+            if theirs is not None:
+                # who is not looked at must not stand before those who were, and found wanting
+                found[number] = compare(frames, theirs) if place < self._looked_at else SILENT
+        return found
 
     def measure(self, query: Clip, candidates: Sequence[Evidence]) -> dict[int, tuple[Alignment, NDArray[np.float64]]]:
         """Alignment and features by the candidate's number; candidates without frames are left out."""

@@ -12,7 +12,7 @@ from vector_index.spaces.timed import TimedSpace
 SEARCHED = ("vector", "timed-vectors", "keypoints")
 """Schemas that recall searches; any other (`pdq`, …) is evidence for fine ranking only."""
 
-EVIDENCE = (*SEARCHED, "pdq")
+EVIDENCE = (*SEARCHED, "pdq", "timed-keypoints")
 """Schemas that a decision can rest on. Features of others (tags, words, …) need not be sent here."""
 
 

@@ -1,0 +1,62 @@
+"""From frame embeddings and key frames' local features to one calibrated probability: a logistic regression over both.
+
+The alignment's own log odds stand for all that embeddings say; local features speak for a copy in part of the picture,
+and keep apart what merely looks alike. Fitted by `benchmarks/fit/video_fusion_weights.py`.
+"""
+
+from __future__ import annotations
+
+from math import exp, log
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from vector_index.ranking.video_keypoints import LocalMatch
+
+FUSION_FILE = Path(__file__).parent / "data" / "video_fusion.json"
+FUSED = ("aligned", "along", "nothing", "static", "static_motion")
+
+
+class FusionWeights(msgspec.Struct, frozen=True):
+    """`probability = logistic(intercept + sum(weight * column))`, columns as in `FUSED`."""
+
+    columns: tuple[str, ...]
+    weights: tuple[float, ...]
+    intercept: float
+    training: dict[str, float]
+
+
+def load_fusion(path: Path = FUSION_FILE) -> FusionWeights:
+    """Read the weights.
+
+    Raises:
+        ValueError: they are of other columns than this code's.
+    """
+    weights = msgspec.json.decode(path.read_bytes(), type=FusionWeights)
+    if weights.columns != FUSED or len(weights.weights) != len(FUSED):
+        raise ValueError(f"{path} holds weights of {weights.columns}, this code measures {FUSED}")
+    return weights
+
+
+def fused_columns(aligned: float, motion: float, local: LocalMatch) -> NDArray[np.float64]:
+    """float64 [5], as in `FUSED`.
+
+    A background that stands still agrees at all moments, so it counts against (`static`) unless what moves before it
+    agrees as well (`static_motion`).
+
+    Args:
+        aligned: the probability that the alignment of frame embeddings gives.
+        motion: its motion correlation, -1..1.
+        local: what the key frames' keypoints say.
+    """
+    odds = log(max(aligned, 1e-7) / max(1 - aligned, 1e-7))
+    static = max(local.query_share, local.reference_share) * local.static
+    return np.array([odds, local.along, float(local.best == 0.0), static, static * max(0.0, motion)])
+
+
+def fused(weights: FusionWeights, columns: NDArray[np.float64]) -> float:
+    """0..1."""
+    total = weights.intercept + float(np.dot(weights.weights, columns))
+    return 1.0 / (1.0 + exp(-max(-30.0, min(30.0, total))))
