@@ -22,12 +22,12 @@ def image_sentences(judged: Judged, query: Size | None, reference: Size | None, 
     told = judged.evidence
     agreeing = int(told.get("inliers", 0))
     if same:
-        return [f"{_deed(judged, query, reference)}{_figures(told, agreeing)}."]
+        return [f"{_deed(judged, query, reference)}{_figures(told, agreeing, same)}."]
     if agreeing > CHANCE:
         head = f"Parts of {judged.query} and {judged.reference} look alike, and yet they are two pictures"
     else:
         head = f"No part of {judged.query} was found in {judged.reference}"
-    return [f"{head}{_figures(told, agreeing)}."]
+    return [f"{head}{_figures(told, agreeing, same)}."]
 
 
 def _deed(judged: Judged, query: Size | None, reference: Size | None) -> str:
@@ -55,7 +55,7 @@ def _deed(judged: Judged, query: Size | None, reference: Size | None) -> str:
     )
 
 
-def _figures(told: dict[str, Any], agreeing: int) -> str:
+def _figures(told: dict[str, Any], agreeing: int, same: bool) -> str:
     figures = []
     if "matches" in told:
         points = f"{agreeing} of {told['matches']} pairs of keypoints that look alike agree"
@@ -70,7 +70,8 @@ def _figures(told: dict[str, Any], agreeing: int) -> str:
     if "pdq" in told:
         bits = min(told["pdq"], told["pdq_turned"])
         word = "close" if bits < NEAR_HASH else "far apart" if bits > FAR_HASH else "neither close nor far apart"
-        figures.append(f"their hashes differ in {bits} of 256 bits ({word})")
+        if not same or bits <= FAR_HASH or agreeing <= CHANCE:  # a cut or a frame changes the hash, and says nothing
+            figures.append(f"their hashes differ in {bits} of 256 bits ({word})")
     if "cosine" in told:
         usual = f", this picture's next best hits have {told['usual_cosine']:.2f}" if "usual_cosine" in told else ""
         figures.append(f"their embeddings have cosine {told['cosine']:.2f}{usual}")

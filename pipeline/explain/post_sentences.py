@@ -7,6 +7,8 @@ from vector_index.content.explanation import Explanation, Judged, Side
 
 MOST_TOLD = 4
 LONGEST = 40
+OTHER_TEXT = 0.4
+"""Share of common signs below which two texts are simply other texts: any two share some."""
 
 
 def post_sentences(explanation: Explanation, judged: Judged) -> list[str]:
@@ -40,8 +42,11 @@ def _texts(query: Side, reference: Side, judged: Judged) -> str:
     head = (
         "Their texts differ in signs only"
         if told.get("texts", 0.0) >= 0.995 and not found.replaced and not any(found.numbers)
-        else f"{found.shared:.0%} of the longer text stands in both"
+        else f"{found.shared * 100:.0f} % of the longer text stands in both"
     )
+    if found.shared < OTHER_TEXT:
+        sure = f"; that one is a copy of the other has probability {told['texts']:.2f}" if "texts" in told else ""
+        return f"Their texts are other texts: “{_cut(query.text)}” and “{_cut(reference.text)}”{sure}."
     parts = [head]
     only_old, only_new = found.numbers
     if only_old and only_new:
@@ -55,6 +60,9 @@ def _texts(query: Side, reference: Side, judged: Judged) -> str:
     if words:
         swapped = "; ".join(f"“{_cut(b)}” stands for “{_cut(a)}”" for a, b in words[:MOST_TOLD])
         parts.append(f"in {query.material_id} {swapped}{'; and more' if len(words) > MOST_TOLD else ''}")
+    for name, extra in ((reference.material_id, found.added[0]), (query.material_id, found.added[1])):
+        if extra:
+            parts.append(f"{name} adds {'; '.join(f'“{_cut(one)}”' for one in extra[:MOST_TOLD])}")
     if "texts" in told:
         parts.append(f"that one is a copy of the other has probability {told['texts']:.2f}")
     return "; ".join(parts) + "."

@@ -96,8 +96,10 @@ def _way(explanation: Explanation, judged: Judged, alike: bool) -> list[str]:
         steps = "; ".join(_step(step) for step in explanation.path)
         head = "They share it by way of others" if len(explanation.path) > 1 else "How they came together"
         return [f"{head}: {steps}."] if steps else []
+    if not alike and judged.relation == "related" and judged.score >= explanation.needed:
+        return ["That is how sure it is that they share something: they are related, which is less than the same."]
     if not alike:
-        return [] if judged.relation in ("same", "related") else [f"Relation: {judged.relation.replace('_', ' ')}."]
+        return []
     if different:
         return ["By the score alone they would share one; a person's word wins."]
     roles = {side.material_id: side.role for side in (explanation.one, explanation.other)}

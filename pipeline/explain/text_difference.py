@@ -25,11 +25,13 @@ class Run(msgspec.Struct, frozen=True):
 
 
 class TextDifference(msgspec.Struct, frozen=True):
-    """`runs`: the two texts woven together. `replaced`: (in the first, in the second) at the same place. `numbers`:
-    (only in the first, only in the second). `shared`: characters in both, of the longer text's."""
+    """`runs`: the two texts woven together. `replaced`: (in the first, in the second) at the same place; `added`:
+    (to the first, to the second) where the other has nothing; signs alone count as neither. `numbers`: (only in the
+    first, only in the second). `shared`: characters in both, of the longer text's."""
 
     runs: list[Run]
     replaced: list[tuple[str, str]]
+    added: tuple[list[str], list[str]]
     numbers: tuple[list[str], list[str]]
     shared: float
 
@@ -39,6 +41,7 @@ def difference(first: str, second: str) -> TextDifference:
     one, other = _TOKEN.findall(first)[:MOST_TOKENS], _TOKEN.findall(second)[:MOST_TOKENS]
     runs: list[Run] = []
     replaced: list[tuple[str, str]] = []
+    added: tuple[list[str], list[str]] = ([], [])
     shared = 0
     for what, a0, a1, b0, b1 in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
         left, right = "".join(one[a0:a1]), "".join(other[b0:b1])
@@ -50,9 +53,17 @@ def difference(first: str, second: str) -> TextDifference:
             runs.append(Run("only_first", left))
         if right:
             runs.append(Run("only_second", right))
-        if left.strip() and right.strip():
+        if _says(left) and _says(right):
             replaced.append((left.strip(), right.strip()))
+        elif _says(left):
+            added[0].append(left.strip())
+        elif _says(right):
+            added[1].append(right.strip())
     mine, theirs = numbers(first), numbers(second)
     only = ([n for n in mine if n not in theirs], [n for n in theirs if n not in mine])
     longer = max(sum(map(len, one)), sum(map(len, other)))
-    return TextDifference(runs, replaced, only, shared / longer if longer else 1.0)
+    return TextDifference(runs, replaced, added, only, shared / longer if longer else 1.0)
+
+
+def _says(text: str) -> bool:
+    return any(sign.isalnum() for sign in text)

@@ -18,7 +18,7 @@ def video_sentences(judged: Judged, same: bool) -> list[str]:
     motion = float(told["motion"])
     mine_s, theirs_s = told["seconds"]
     figures = (
-        f"{mine:.0%} of {one} ({mine_s:.1f} s) and {theirs:.0%} of {other} ({theirs_s:.1f} s) are "
+        f"{mine * 100:.0f} % of {one} ({mine_s:.1f} s) and {theirs * 100:.0f} % of {other} ({theirs_s:.1f} s) are "
         f"matched in {told['frames']} frames; along it frames have cosine {told['cosine']:.2f} (unrelated ones "
         f"{told['usual_cosine']:.2f}), and what moves agrees to {motion:.2f} (1 is the same motion, 0 is none)"
     )
