@@ -25,6 +25,7 @@ from vector_index.decision import RECALL_K, BatchDecision, inherit
 from vector_index.enrichment import MAX_PAGE, Enrichment, Lacking, enrich, lacking
 from vector_index.log import Log
 from vector_index.log_clusters import MembersPage
+from vector_index.log_events import Event
 from vector_index.policies import POLICIES, Policy
 from vector_index.ranking.protocol import Ranker
 from vector_index.recall import BatchRecall, Elsewhere, here
@@ -237,7 +238,11 @@ class Engine:
             Permanent: unknown, the same already, or of another policy or kind.
         """
         with self._lock, self._log.transaction():
+            source, target = self._log.clusters.resolve(content_id), self._log.clusters.resolve(to)
             self._log.redirect(content_id, to)
+            if source is not None and target is not None:
+                policy = self._log.clusters.row(source).policy
+                self._log.events.add(Event(policy=policy, content_id=source, what="merged", other=target))
 
     # --- reads ---
 

@@ -7,6 +7,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import msgspec
@@ -299,6 +301,13 @@ class Log:
         """What was answered then."""
         query = "SELECT assignment FROM decisions WHERE id=?"
         return self._assignment_decoder.decode(self._db.execute(query, (decision,)).fetchone()[0])
+
+    def decisions_by_transaction(self) -> Iterator[tuple[int, list[tuple[int, str, str, bytes]]]]:
+        """Every transaction that decided, oldest first: its sequence, and (decision, material id, policy,
+        fingerprint) in order."""
+        query = "SELECT sequence, id, material_id, policy, fingerprint FROM decisions ORDER BY id"
+        for sequence, group in groupby(self._db.execute(query), key=itemgetter(0)):
+            yield sequence, [(row[1], row[2], row[3], row[4]) for row in group]
 
     def sequence_of(self, decision: int) -> int:
         """The transaction that took the decision."""

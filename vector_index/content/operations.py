@@ -6,7 +6,7 @@ are kept apart share none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -70,7 +70,7 @@ def split(shelf: Shelf, content_id: str, material_ids: Sequence[str], who: str, 
     strangers = [name for name in leaving if name not in members]
     if strangers or not leaving:
         raise UsageError(
-            f"{', '.join(strangers[:5]) or 'nobody'} is a member of {whole.content_id}",
+            f"{', '.join(strangers[:5])}: no member of {whole.content_id}" if strangers else "no material is named",
             f"look: sosie content members {whole.content_id}",
         )
     if len(leaving) == len(members):
@@ -113,8 +113,8 @@ def link(shelf: Shelf, policy: str, one: str, other: str, who: str, why: str) ->
 def unlink(shelf: Shelf, policy: str, one: str, other: str, who: str, why: str) -> Changed:
     """A person says that two materials are different: they never share a content ID again, whatever the scores say.
 
-    Where they share one now, the one that is not its centre (of two, the younger) leaves with those that persons
-    declared the same as it.
+    Where they share one now, the one that is not its centre (of two, the younger) leaves, with those that persons
+    declared the same as it, and with those that came in through it: they are copies of it.
 
     Raises:
         UsageError: a material without a content ID under the policy, other kinds, or a verdict `same` stands against.
@@ -137,8 +137,9 @@ def unlink(shelf: Shelf, policy: str, one: str, other: str, who: str, why: str) 
         whole = shelf.log.clusters.row(here)
         members = {member.material_id: member for member in shelf.log.clusters.stored_members(here)}
         leaver = _leaver(members[one], members[other], whole, shelf)
-        group = verdicts.group(policy, leaver.material_id) & members.keys()
-        leaving = [leaver, *(members[name] for name in sorted(group - {leaver.material_id}))]
+        stayer = one if leaver.material_id == other else other
+        with_it = _followers(shelf, policy, leaver.material_id, stayer, members)
+        leaving = [leaver, *(members[name] for name in sorted(with_it - {leaver.material_id}))]
         changed = _part(shelf, whole, leaving, who, why or f"{one} and {other} are different")
     if not known:
         _say(shelf, policy, one, other, "different", who, why, here)
@@ -217,6 +218,36 @@ def _leaver(one: Member, other: Member, whole: ContentIdRow, shelf: Shelf) -> Me
     if one.material_id in group or other.material_id in group:
         return other if one.material_id in group else one
     return max(one, other, key=lambda member: member.row)
+
+
+def redirect(shelf: Shelf, source: str, target: str, who: str, why: str, score: float | None = None) -> dict[str, str]:
+    """Merge one canonical content ID into another, whichever is older; the materials that moved. For `merge`, which
+    asks who is older and who keeps them apart, and for the replay of a log."""
+    return _join(shelf, source, target, who, why, score)
+
+
+def _followers(shelf: Shelf, policy: str, leaver: str, stayer: str, members: Mapping[str, Member]) -> set[str]:
+    """Members that came in through the leaver, directly or by way of each other, and what verdicts bind to these; none
+    that is bound to the centre or to the one that stays."""
+    through: dict[str, list[str]] = {}
+    for name in members:
+        answer = shelf.log.latest(name, policy)
+        if answer is not None and answer.matched is not None:
+            through.setdefault(answer.matched.material_id, []).append(name)
+    centre = shelf.log.clusters.centres([shelf.log.clusters.places(policy, [leaver])[leaver][0]])
+    staying = verdict_group = shelf.log.verdicts.group(policy, stayer)
+    for name, member in members.items():
+        if member.row in centre.values() and name != leaver:
+            staying = verdict_group | shelf.log.verdicts.group(policy, name)
+    found: set[str] = set()
+    open_ = sorted(shelf.log.verdicts.group(policy, leaver))
+    while open_:
+        name = open_.pop()
+        if name in found or name in staying:
+            continue
+        found.add(name)
+        open_ += [*through.get(name, ()), *sorted(shelf.log.verdicts.group(policy, name))]
+    return found & members.keys()
 
 
 def _join(shelf: Shelf, younger: str, older: str, who: str, why: str, score: float | None) -> dict[str, str]:

@@ -77,7 +77,7 @@ def test_a_centre_that_is_split_off_hands_over(engine: Engine) -> None:
 
 @pytest.mark.parametrize(
     ("names", "words"),
-    [(["x"], "x is a member"), ([], "nobody is a member"), (["a", "b"], "all 2 members"), (["a"], "the same")],
+    [(["x"], "x: no member"), ([], "no material is named"), (["a", "b"], "all 2 members"), (["a"], "the same")],
 )
 def test_a_split_that_makes_no_sense_is_refused(engine: Engine, names: list[str], words: str) -> None:
     old = engine.assign([image("a", V[0]), image("b", near(V[0], 0.99))])[0].content_id
@@ -113,6 +113,15 @@ def test_an_unlink_parts_and_keeps_apart_for_ever(engine: Engine) -> None:
     assert engine.assign([image("b", V[0], revision=1)])[0].content_id != one.content_id
     # the same bytes once more: nearest to both, and free to join either
     assert engine.assign([image("c", V[0])])[0].outcome == "duplicate"
+
+
+def test_copies_that_came_in_through_the_one_that_leaves_go_with_it(engine: Engine) -> None:
+    whole = engine.assign([image("a", V[0]), image("b", near(V[0], 0.95, 3))])[0].content_id
+    engine.assign([image("b2", near(V[0], 0.95, 3)), image("b3", near(V[0], 0.95, 3)), image("a2", V[0])])
+    do(engine, operations.link, "feed", "a", "b3")
+    changed = do(engine, operations.unlink, "feed", "a", "b")
+    assert changed.moved == dict.fromkeys(("b", "b2"), changed.new)
+    assert engine.members(whole) == ["a", "b3", "a2"]  # a person bound b3 to the centre
 
 
 def test_different_holds_for_all_that_persons_declared_the_same(engine: Engine) -> None:
