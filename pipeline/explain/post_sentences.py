@@ -60,9 +60,9 @@ def _texts(query: Side, reference: Side, judged: Judged) -> str:
     if words:
         swapped = "; ".join(f"“{_cut(b)}” stands for “{_cut(a)}”" for a, b in words[:MOST_TOLD])
         parts.append(f"in {query.material_id} {swapped}{'; and more' if len(words) > MOST_TOLD else ''}")
-    for name, extra in ((reference.material_id, found.added[0]), (query.material_id, found.added[1])):
+    for adder, extra in ((reference.material_id, found.added[0]), (query.material_id, found.added[1])):
         if extra:
-            parts.append(f"{name} adds {'; '.join(f'“{_cut(one)}”' for one in extra[:MOST_TOLD])}")
+            parts.append(f"{adder} adds {'; '.join(f'“{_cut(one)}”' for one in extra[:MOST_TOLD])}")
     if "texts" in told:
         parts.append(f"that one is a copy of the other has probability {told['texts']:.2f}")
     return "; ".join(parts) + "."
