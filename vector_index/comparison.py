@@ -9,6 +9,8 @@ import msgspec
 import structlog
 
 from materials.records import AssignItem, Candidate, Kind
+from vector_index.calibration import platt
+from vector_index.calibration.platt import Line
 from vector_index.clusters import Compared
 from vector_index.log import Log, RowInfo
 from vector_index.ranking.cosine import CosineRanker
@@ -31,13 +33,21 @@ class Comparer:
     Args:
         rankers: by kind. One that raises is a defect: it is logged and counted, and the plain cosine judges instead,
             so that no material is lost to it.
+        lines: by ranker's name, what makes its scores probabilities; default the shipped ones.
     """
 
-    def __init__(self, log: Log, rankers: Mapping[Kind, Ranker], counters: Counter[str]) -> None:
+    def __init__(
+        self,
+        log: Log,
+        rankers: Mapping[Kind, Ranker],
+        counters: Counter[str],
+        lines: Mapping[str, Line] | None = None,
+    ) -> None:
         self._log = log
         self._rankers = rankers
         self._counters = counters
         self._fallback = CosineRanker()
+        self._lines = platt.shipped() if lines is None else lines
 
     def compare(
         self,
@@ -89,7 +99,7 @@ class Comparer:
         ranker = self._rankers.get(query.kind, self._fallback)
         self._counters["pairs_ranked"] += len(candidates)
         try:
-            return ranker.rank(query, candidates, recall)
+            return [self._calibrated(found) for found in ranker.rank(query, candidates, recall)]
         except Exception:
             self._counters["ranker_failures"] += 1
             logger.exception("ranker failed", ranker=ranker.name, material_id=query.material_id)
@@ -106,6 +116,10 @@ class Comparer:
     def stored(self, row: int, info: RowInfo, policy: str) -> Evidence:
         """A stored material as rankers see it."""
         return self._evidence(row, info, policy)
+
+    def _calibrated(self, found: Candidate) -> Candidate:
+        line = self._lines.get(found.ranker)
+        return found if line is None else msgspec.structs.replace(found, score=line.probability(found.score))
 
     def _evidence(self, row: int, info: RowInfo, policy: str) -> Evidence:
         stored = self._log.evidence(row)

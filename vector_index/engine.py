@@ -15,6 +15,7 @@ import structlog
 from materials.errors import Retryable, UsageError
 from materials.records import AssignItem, Assignment, Candidate, Features, Kind
 from vector_index import snapshot
+from vector_index.calibration.platt import Line
 from vector_index.clusters import Compared, choose
 from vector_index.comparison import POST_PARTS, Comparer, evidence_of
 from vector_index.content.current import of_now
@@ -66,6 +67,7 @@ class Engine:
         storage: budgets of the spaces.
         place: the rule by which a material joins a cluster; another one only where a log is replayed.
         elsewhere: which spaces lie in a recall engine (`RecallChoice.space_for`).
+        lines: by ranker's name, what makes its scores probabilities; default the shipped ones.
 
     Raises:
         materials.errors.Permanent: a log that is damaged or has another format.
@@ -82,6 +84,7 @@ class Engine:
         place: Place = place,
         elsewhere: Elsewhere = here,
         storage: SegmentSettings | None = None,
+        lines: Mapping[str, Line] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._snapshots = folder / "snapshots"
@@ -93,7 +96,7 @@ class Engine:
         self._counters: Counter[str] = Counter()
         self._broken = ""
         self._log = Log(folder / "log.sqlite", clock)
-        self._comparer = Comparer(self._log, rankers, self._counters)
+        self._comparer = Comparer(self._log, rankers, self._counters, lines)
         self._known = self._log.spaces()
         self._since_snapshot = 0
         self._snapshotting = threading.Lock()

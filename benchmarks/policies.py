@@ -1,0 +1,236 @@
+"""Policies on copies that calibration never saw.
+
+    python -m benchmarks.policies --fit FOLDER… --judge FOLDER… [--cache DIR] [--write]
+
+FOLDERs are benchmark sets as `benchmarks.quality` takes them; what is fitted on the first ones is judged on the others,
+which are made with other seeds. References are stored in an engine in this process, every query is searched, and each
+candidate is a pair: of same content where it is what the query was copied from. A copy whose source is not among the
+candidates counts as missed. Fitted are one line for each ranker (`vector_index/data/calibration.json`) and the
+thresholds that each policy's precision asks for; `--write` stores both in the package. The last line is a JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.bench_sets import KINDS, BenchSet, Item, load
+from materials.errors import UsageError
+from materials.records import AssignItem, Kind
+from vector_index.calibration.curve import Curve, Point, ScoredPair, curve, threshold_for
+from vector_index.calibration.platt import Line, fit_line
+from vector_index.calibration.reliability import reliability
+from vector_index.engine import Engine
+from vector_index.ranking.registry import default_rankers
+
+DATA = Path(__file__).resolve().parents[1] / "vector_index" / "data"
+BATCH = 64
+TOP = 10
+
+
+class Wanted(NamedTuple):
+    """What a policy has to reach on unseen pairs. `kinds`: those that it is judged by."""
+
+    precision: float
+    recall: float
+    kinds: tuple[Kind, ...]
+
+
+WANTED: Mapping[str, Wanted] = {
+    "feed": Wanted(0.90, 0.90, ("image", "post")),
+    "video-dedup": Wanted(0.95, 0.80, ("video",)),
+    "copyright": Wanted(0.99, 0.70, ("image", "post", "video")),
+}
+CLAIM = 0.9999
+"""The share of copies that a production copyright desk says it recognises."""
+
+
+def as_item(one: Item, kind: Kind, policy: str, biz: str = "") -> AssignItem:
+    """A material as the index takes it."""
+    fingerprint = hashlib.blake2b(one.name.encode(), digest_size=16).digest()
+    return AssignItem(
+        material_id=one.name,
+        kind=kind,
+        policy=policy,
+        fingerprint=fingerprint,
+        features=one.features,
+        text=one.text,
+        biz=biz,
+    )
+
+
+def judged(given: BenchSet, lines: Mapping[str, Line] | None = None) -> list[ScoredPair]:
+    """All candidates of all queries, and the copies that were not found; `lines`: other than the shipped ones."""
+    pairs: list[ScoredPair] = []
+    with tempfile.TemporaryDirectory(prefix="sosie-policies-") as folder:
+        engine = Engine(Path(folder), default_rankers(), lines=lines)
+        try:
+            for start in range(0, len(given.references), BATCH):
+                engine.assign([as_item(one, given.kind, "feed") for one in given.references[start : start + BATCH]])
+            stored = {one.name for one in given.references}
+            for query in given.queries:
+                found = engine.search(as_item(query, given.kind, "feed"), TOP) if usable(query, given.kind) else []
+                pairs += [ScoredPair(one.score, one.material_id == query.content) for one in found]
+                if query.content in stored and all(one.material_id != query.content for one in found):
+                    pairs.append(ScoredPair(0.0, True))
+        finally:
+            engine.close(take_snapshot=False)
+    return pairs
+
+
+def usable(one: Item, kind: Kind) -> bool:
+    """A medium that could not be decoded asks nothing."""
+    return bool(one.features) or kind == "post"
+
+
+def mapped(pairs: Sequence[ScoredPair], line: Line) -> list[ScoredPair]:
+    """The same pairs, their scores made probabilities."""
+    return [ScoredPair(line.probability(pair.score), pair.same) for pair in pairs]
+
+
+class Fit(NamedTuple):
+    """A policy's threshold for a kind; `sure`: the confidence that the pairs could give it."""
+
+    threshold: float
+    sure: float
+
+
+def fit_threshold(pairs: Sequence[ScoredPair], precision: float) -> Fit:
+    """At the highest confidence that the pairs allow: few pairs show a high precision only as a count.
+
+    Raises:
+        UsageError: not even the counted precision is reached.
+    """
+    for confidence in (0.95, 0.9, 0.8, 0.7):
+        try:
+            return Fit(round(threshold_for(curve(pairs, confidence), precision).threshold, 4), confidence)
+        except UsageError:
+            continue
+    return Fit(round(threshold_for(curve(pairs, 0.5), precision).threshold, 4), 0.5)
+
+
+def gather(folders: Sequence[Path], cache: Path) -> dict[Kind, list[ScoredPair]]:
+    """By kind, the raw pairs of all folders that have it."""
+    found: dict[Kind, list[ScoredPair]] = {}
+    for folder in folders:
+        for name, kind in KINDS.items():
+            given = load(folder.resolve(), name, cache)
+            if given is not None:
+                found.setdefault(kind, []).extend(judged(given, lines={}))
+    return found
+
+
+def row_of(policy: str, kind: Kind, fit: Fit, seen: Curve) -> dict[str, Any]:
+    """One line of the result: the threshold on pairs that it was not fitted on."""
+    point: Point = seen.at(fit.threshold)
+    wanted = WANTED[policy]
+    return {
+        "policy": policy,
+        "kind": kind,
+        "threshold": fit.threshold,
+        "fit_confidence": fit.sure,
+        "precision": round(point.precision, 4),
+        "precision_low": round(point.precision_low, 4),
+        "recall": round(point.recall, 4),
+        "recall_low": round(point.recall_low, 4),
+        "recall_high": round(point.recall_high, 4),
+        "same": seen.same,
+        "different": seen.different,
+        "met": point.precision >= wanted.precision and point.recall >= wanted.recall,
+        "gap_to_claim": round(CLAIM - point.recall, 4),
+    }
+
+
+def calibrations(
+    fitted: Mapping[Kind, Sequence[ScoredPair]], unseen: Mapping[Kind, Sequence[ScoredPair]]
+) -> dict[str, dict[str, Any]]:
+    """By ranker: its line, and the calibration error on unseen pairs without and with it."""
+    names = {kind: ranker.name for kind, ranker in default_rankers().items()}
+    stored: dict[str, dict[str, Any]] = {}
+    for kind, pairs in fitted.items():
+        line = fit_line(pairs)
+        others = unseen.get(kind, [])
+        stored[names[kind]] = {
+            "line": {"slope": round(line.slope, 4), "shift": round(line.shift, 4)},
+            "fitted_pairs": len(pairs),
+            "unseen_pairs": len(others),
+            "unseen_error_before": round(reliability(others).expected_error, 5),
+            "unseen_error_after": round(reliability(mapped(others, line)).expected_error, 5),
+        }
+    return stored
+
+
+def show(console: Console, lines: Sequence[dict[str, Any]]) -> None:
+    """The rows as a table."""
+    table = Table(title="Policies on pairs that calibration never saw", title_justify="left")
+    for column in ("policy", "kind", "threshold", "precision", "(95 % ≥)", "recall", "(95 % ≥)", "pairs", "gap", "met"):
+        table.add_column(column)
+    for one in lines:
+        table.add_row(
+            one["policy"],
+            one["kind"],
+            f"{one['threshold']:.3f}",
+            f"{one['precision']:.3f}",
+            f"{one['precision_low']:.3f}",
+            f"{one['recall']:.3f}",
+            f"{one['recall_low']:.3f}",
+            f"{one['same']} + {one['different']}",
+            f"{one['gap_to_claim']:.3f}",
+            "yes" if one["met"] else "no",
+        )
+    console.print(table)
+
+
+def write(lines: Sequence[dict[str, Any]], stored: Mapping[str, Any]) -> None:
+    """Thresholds, what they reached, and the rankers' lines into the package."""
+    path = DATA / "policies.yaml"
+    head = path.read_text("utf-8").partition("policies:")[0]
+    policies = yaml.safe_load(path.read_text("utf-8"))
+    for one in lines:
+        policy = policies["policies"][one["policy"]]
+        policy["thresholds"][one["kind"]] = one["threshold"]
+        measured = {key: one[key] for key in ("precision", "recall", "same", "different")}
+        policy.setdefault("measured", {})[one["kind"]] = {**measured, "by": "benchmarks/policies.py"}
+    path.write_text(head + yaml.safe_dump(policies, sort_keys=False, allow_unicode=True, width=120), "utf-8")
+    (DATA / "calibration.json").write_text(json.dumps(stored, indent=2) + "\n", "utf-8")
+
+
+def main() -> None:
+    """Fit, judge, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fit", type=Path, nargs="+", required=True)
+    parser.add_argument("--judge", type=Path, nargs="+", required=True)
+    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "sosie-bench-features")
+    parser.add_argument("--write", action="store_true", help="store the fit in the package")
+    options = parser.parse_args()
+    if {path.resolve() for path in options.fit} & {path.resolve() for path in options.judge}:
+        parser.error("a folder is judged that was fitted on")
+    raw, unseen = gather(options.fit, options.cache), gather(options.judge, options.cache)
+    stored = calibrations(raw, unseen)
+    names = {kind: ranker.name for kind, ranker in default_rankers().items()}
+    line = {kind: msgspec.convert(stored[names[kind]]["line"], Line) for kind in raw}
+    lines = [
+        row_of(policy, kind, fit_threshold(mapped(raw[kind], line[kind]), wanted.precision), seen)
+        for policy, wanted in WANTED.items()
+        for kind in KINDS.values()
+        if kind in raw and kind in unseen
+        for seen in [curve(mapped(unseen[kind], line[kind]))]
+    ]
+    show(Console(width=110), lines)
+    if options.write:
+        write(lines, stored)
+    print(json.dumps({"policies": lines, "calibration": stored}))
+
+
+if __name__ == "__main__":
+    main()

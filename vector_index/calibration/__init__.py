@@ -1,0 +1,1 @@
+"""From labelled pairs to thresholds and probabilities. Pure: scores and labels in, figures out."""
