@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from deploy import stack
 from deploy.addresses import Addresses, GivenAddresses
 from deploy.model_server.catalogue import extras_for
+from deploy.parts.index import NAME as INDEX
 from materials.errors import Permanent, UsageError
 from model_plugins import registry
 from model_plugins.balancing import by_name
@@ -61,7 +62,7 @@ def state_folder(option: Path | None, spec: JobSpec | None = None) -> Path:
     return chosen.expanduser().resolve()
 
 
-def checked(path: Path) -> JobSpec:
+def checked(path: Path, state: Path | None = None) -> JobSpec:
     """Load a spec and check what it names: plug-ins, strategies and policy.
 
     Raises:
@@ -71,7 +72,7 @@ def checked(path: Path) -> JobSpec:
     registry.load(spec.plugin_names)
     for strategy in {*(use.balancer for use in spec.plugins), spec.registered.balancer}:
         by_name(strategy)
-    policies.policy_named(spec.policy)
+    policies.policy_named(spec.policy, policies.policies_of(state_folder(state, spec) / INDEX))
     return spec
 
 
@@ -97,7 +98,7 @@ def run_job(
         Permanent: the job failed.
     """
     progress = progress or Silent()
-    spec = checked(path)
+    spec = checked(path, state)
     folder = state_folder(state, spec)
     given = given or GivenAddresses.read(os.environ)
     began = time.monotonic()
@@ -141,7 +142,7 @@ def submit_job(
     from pipeline.flink import environment, graph
 
     progress = progress or Silent()
-    spec = checked(path)
+    spec = checked(path, state)
     folder = state_folder(state, spec)
     addresses = stack.find(folder) or _all_given(given or GivenAddresses.read(os.environ))
     if addresses is None:

@@ -50,6 +50,14 @@ def choose(compared: Iterable[Compared], policy: Policy, kind: Kind) -> Compared
     return min(eligible, key=lambda e: (-e.candidate.score, not e.is_centre, e.row))
 
 
+def comparable(compared: list[Compared], policy: Policy) -> list[Compared]:
+    """What a material may be compared with: under a policy with a reference bank, the references.
+
+    There every reference recruits and nobody else does, so that `is_exemplar` tells them.
+    """
+    return [entry for entry in compared if entry.is_exemplar] if policy.references else compared
+
+
 def mint(policy: str, material_id: str, revision: int, ordinal: int = 0) -> str:
     """`<policy>-<base32 of blake2b-80(material_id, revision, split ordinal)>`: the same founder mints the same ID."""
     name = material_id.encode()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec.structs import replace
 
 from materials.records import AssignItem, Assignment, Features, Kind
+from vector_index.clusters import comparable
 from vector_index.comparison import POST_PARTS, Comparer, evidence_of
 from vector_index.content.placement import Place, place
 from vector_index.log import Decided, Live, Log, RowInfo
@@ -149,8 +150,10 @@ class BatchDecision:
         query = evidence_of(replace(item, features=row_features), tuple((str(kind), cid) for kind, cid in media))
         policy = self._policies[item.policy]
         compared = self._comparer.compare(query, hits, self._infos[item.policy], item.policy, item.material_id)
+        compared = comparable(compared, policy)
         place = self._place(self._log, item, compared, policy)
         joined = None if place is None else place.matched
+        recruits = policy.is_reference(item.biz) and (place is None or place.exemplar or bool(policy.references))
 
         if row is None:
             row = self._log.insert_material(item, parent)
@@ -158,19 +161,19 @@ class BatchDecision:
             self._recall.place(number, row)
         if place is not None:
             content_id = place.content_id
-            self._log.join(content_id, item, row, exemplar=place.exemplar)
+            self._log.join(content_id, item, row, exemplar=recruits)
         else:
-            content_id = self._log.found(item, row, self._clock())
+            content_id = self._log.found(item, row, self._clock(), exemplar=recruits)
         if media:
             self._log.clusters.set_media(row, item.policy, media)
-        self._note(item, row, content_id, place is None or place.exemplar)
+        self._note(item, row, content_id, recruits)
         return Assignment(
             material_id=item.material_id,
             kind=item.kind,
             outcome="unique" if joined is None else "duplicate",
             content_id=content_id,
             revision=item.revision,
-            matched=joined,
+            matched=joined or policy.partial_match(item.kind, [entry.candidate for entry in compared]),
             candidates=tuple(entry.candidate for entry in compared[:REPORTED]),
             parts=parts,
         )

@@ -16,7 +16,7 @@ from materials.errors import Retryable, UsageError
 from materials.records import AssignItem, Assignment, Candidate, Features, Kind
 from vector_index import snapshot
 from vector_index.calibration.platt import Line
-from vector_index.clusters import Compared, choose
+from vector_index.clusters import Compared, choose, comparable
 from vector_index.comparison import POST_PARTS, Comparer, evidence_of
 from vector_index.content.current import of_now
 from vector_index.content.placement import Place, place
@@ -188,6 +188,11 @@ class Engine:
         check_call(items, self._policies)
 
     @property
+    def policies(self) -> Mapping[str, Policy]:
+        """By name."""
+        return self._policies
+
+    @property
     def broken(self) -> str:
         """Why this engine must be replaced by a fresh one over the same folder, "" while it is sound."""
         return self._broken
@@ -263,6 +268,7 @@ class Engine:
             raise UsageError(problem)
         item = inherit(item)
         everything = [*item.parts, item]
+        policy = self._policies[item.policy]
         # recall takes no lock of ours: only what is read of the log afterwards takes its turn with the writer
         recall = BatchRecall(self._spaces, [one.features for one in everything], max(RECALL_K, k))
         with self._lock:
@@ -270,7 +276,7 @@ class Engine:
             media: list[tuple[str, str]] = []
             for number, part in enumerate(item.parts):
                 compared = self._comparer.compare(evidence_of(part), recall.hits(number), infos, item.policy)
-                joined = choose(compared, self._policies[item.policy], part.kind)
+                joined = choose(comparable(compared, policy), policy, part.kind)
                 media.append((part.kind, "" if joined is None else joined.candidate.content_id))
             hits = recall.hits(len(item.parts))
             if media:
@@ -279,7 +285,7 @@ class Engine:
             found: list[Compared] = self._comparer.compare(
                 evidence_of(item, tuple(media)), hits, infos, item.policy, per_space=max(k, 8)
             )
-            return [entry.candidate for entry in found[:k]]
+            return [entry.candidate for entry in comparable(found, policy)[:k]]
 
     def get(self, material_ids: Sequence[str], policy: str) -> list[Assignment | None]:
         """The decisions that hold now, None for ids that were never decided under the policy."""

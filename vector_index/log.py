@@ -238,10 +238,12 @@ class Log:
         self.clusters.join(content_id, item.policy, row, exemplar)
         self._placed(item, row, content_id, exemplar)
 
-    def found(self, item: AssignItem, row: int, created: float) -> str:
-        """A new content ID with this row as its centre."""
-        content_id = self.clusters.found(item.policy, item.kind, item.material_id, item.revision, row, created)
-        self._placed(item, row, content_id, exemplar=True)
+    def found(self, item: AssignItem, row: int, created: float, exemplar: bool = True) -> str:
+        """A new content ID with this row as its centre. Not `exemplar`: it recruits nobody."""
+        content_id = self.clusters.found(
+            item.policy, item.kind, item.material_id, item.revision, row, created, exemplar
+        )
+        self._placed(item, row, content_id, exemplar)
         return content_id
 
     def split(self, content_id: str, founder: Member, revision: int, others: Sequence[Member]) -> str:

@@ -67,10 +67,19 @@ class ClusterTables:
         self._centres.clear()
         self._born = self._db.execute("SELECT max(born) FROM content_ids").fetchone()[0] or 0
 
-    def found(self, policy: str, kind: Kind, material_id: str, revision: int, row: int, created: float) -> str:
+    def found(
+        self,
+        policy: str,
+        kind: Kind,
+        material_id: str,
+        revision: int,
+        row: int,
+        created: float,
+        exemplar: bool = True,
+    ) -> str:
         """Mint a content ID whose centre and only member is `row`. A digest that is taken counts the ordinal up."""
         content_id = self._mint(policy, kind, material_id, revision, row, created, None, 0)
-        self._db.execute("INSERT INTO members VALUES (?, ?, ?, 1)", (row, policy, content_id))
+        self._db.execute("INSERT INTO members VALUES (?, ?, ?, ?)", (row, policy, content_id, exemplar))
         return content_id
 
     def split(self, content_id: str, founder: Member, revision: int, others: Sequence[Member], created: float) -> str:

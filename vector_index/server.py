@@ -32,6 +32,7 @@ from vector_index.engine import SNAPSHOT_EVERY, Engine
 from vector_index.gatekeeper import MAX_BYTES_IN_FLIGHT, Gatekeeper
 from vector_index.health import Health, health_handler
 from vector_index.listening import TlsFiles, listen
+from vector_index.policies import policies_of
 from vector_index.proto import index_pb2_grpc
 from vector_index.ranking.registry import default_rankers
 from vector_index.recall_engines.choice import RecallChoice
@@ -158,6 +159,7 @@ def run(argv: Sequence[str]) -> int:
         engine = Engine(
             options.state,
             default_rankers(),
+            policies_of(options.state),
             snapshot_every=options.snapshot_every,
             elsewhere=RecallChoice(options.recall, options.state).space_for,
             storage=budgets(options),

@@ -118,7 +118,7 @@ class IndexService(ContentCalls, index_pb2_grpc.VectorIndexServicer):
         """Stored assignments in the order of the request."""
         if len(request.material_ids) > MAX_GET:
             raise UsageError(f"{len(request.material_ids)} ids in one call", f"at most {MAX_GET}")
-        policy_named(request.policy)
+        policy_named(request.policy, self._engine.policies)
         stored = await self._read(self._engine.located, list(request.material_ids), request.policy)
         response = pb.GetResponse()
         for assignment, content_id in stored:
@@ -148,7 +148,7 @@ class IndexService(ContentCalls, index_pb2_grpc.VectorIndexServicer):
         ids = list(request.material_ids)
         if len(ids) > MAX_GET:
             raise UsageError(f"{len(ids)} ids in one call", f"at most {MAX_GET}")
-        policy_named(request.policy)
+        policy_named(request.policy, self._engine.policies)
         stored = await self._read(self._engine.get, ids, request.policy)
         known = {one.material_id: deletion(one, request.policy) for one in stored if one is not None}
         answers = await _awaited(self._writer.submit(list(known.values()))) if known else []

@@ -12,6 +12,7 @@ import typer
 from materials.errors import SosieError
 from pipeline.cli import (
     announce,
+    calibrate,
     cluster,
     content,
     content_explain,
@@ -36,7 +37,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
 )
-for room in (demo, stack, jobs, cluster, content, plugins, models, metrics, gateway):
+for room in (demo, stack, jobs, cluster, content, calibrate, plugins, models, metrics, gateway):
     room.register(app)
 features.add_to(content.content)
 content_ids.add_to(content.content)

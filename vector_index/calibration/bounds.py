@@ -27,7 +27,7 @@ def upper_bound(right: int, seen: int, confidence: float) -> float:
 def _bound(right: int, seen: int, confidence: float, sign: float) -> float:
     if not 0 <= right <= seen or not 0.5 <= confidence < 1:
         raise ValueError(f"{right} of {seen} with confidence {confidence}")
-    if seen == 0:
+    if seen == 0 or (sign < 0 and right == 0) or (sign > 0 and right == seen):
         return 0.0 if sign < 0 else 1.0
     z = NormalDist().inv_cdf(confidence)
     share, square = right / seen, z * z / seen

@@ -179,7 +179,8 @@ def test_videos_find_each_other_within_a_batch(engine: Engine) -> None:
 
 def test_policies_share_vectors_and_no_content_ids(engine: Engine) -> None:
     feed = engine.assign([image("a", V[0])])[0]
-    copyright_ = engine.assign([image("a", V[0], policy="copyright"), image("b", V[0], policy="copyright")])
+    owned = image("a", V[0], policy="copyright", biz="reference")
+    copyright_ = engine.assign([owned, image("b", V[0], policy="copyright")])
     assert copyright_[0].content_id.startswith("copyright-")
     assert copyright_[1].content_id == copyright_[0].content_id
     assert engine.stats().spaces == {IMAGE: 2}
