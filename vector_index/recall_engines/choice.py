@@ -13,6 +13,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
+import structlog
+
 from materials.errors import UsageError
 from vector_index.recall_engines.buffered_space import BufferedSpace, Limits, check_promises
 from vector_index.recall_engines.collection_names import CollectionNames
@@ -27,6 +29,7 @@ SCHEMA = "vector"
 NAMES_FOLDER = "recall"
 EXAMPLE = "e.g. --recall image-embedding=milvus:http://127.0.0.1:19530"
 
+logger = structlog.get_logger(__name__)
 Maker = Callable[[], RecallEngine]
 
 
@@ -145,16 +148,17 @@ class RecallChoice:
     def space_for(self, key: str, schema: str) -> Space | None:
         """A new, empty space in its engine, None for one that stays in this process.
 
+        A schema that no engine can hold stays here too, and the log says so: it is known only once the first row has
+        been committed, too late to refuse it.
+
         Args:
             key: `name@version`; an option names either that or the name alone.
-
-        Raises:
-            UsageError: the schema cannot lie in an engine, or the engine promises too little.
         """
         make = self._makers.get(key) or self._makers.get(key.partition("@")[0])
         if make is None:
             return None
         if schema != SCHEMA:
-            raise UsageError(f"{key} holds {schema}, and an engine holds {SCHEMA} only", f"leave {key} out of --recall")
+            logger.error("space stays in this process: engines hold vectors only", space=key, schema=schema)
+            return None
         names = CollectionNames(self._folder / f"{key}.json", key)
         return BufferedSpace(make(), names, self._limits)

@@ -99,6 +99,10 @@ def test_milvus_killed_is_retryable_and_nothing_is_lost(tmp_path: Path) -> None:
         assert answers[1].outcome == "unique"
         assert _retried(index, [image("later", near(V[50], 0.98))])[0].content_id == answers[1].content_id
         assert index.broken == ""
+        index.close()  # with a snapshot, which names the collection
+        milvus.kill()
+        with pytest.raises(Retryable, match="Milvus at"):
+            engine(tmp_path / "index", milvus)
     finally:
         if index is not None:
             index.close()
@@ -135,6 +139,18 @@ def test_a_collection_that_somebody_dropped_is_rebuilt_from_the_log(tmp_path: Pa
         assert len(again._spaces.get(IMAGE)) == 11
     finally:
         again.close()
+
+
+def test_a_space_moves_to_milvus_and_back(tmp_path: Path, milvus: LocalMilvus) -> None:
+    content_ids = set()
+    for round_, where in enumerate((None, milvus, None)):
+        index = engine(tmp_path, where)
+        try:
+            content_ids.add(index.assign([image(f"m{round_}", near(V[9], 0.99, seed=round_))])[0].content_id)
+            index.snapshot()
+        finally:
+            index.close()
+    assert len(content_ids) == 1
 
 
 def test_the_service_takes_the_option_and_survives_kills(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from gated_engine import GatedEngine
 
 from materials.errors import UsageError
+from vector_index.recall_engines import choice
+from vector_index.recall_engines.buffered_space import BufferedSpace
 from vector_index.recall_engines.choice import RecallChoice, maker_of, milvus_settings
 from vector_index.recall_engines.milvus import MilvusSettings, expression_of
 from vector_index.recall_engines.protocol import Where
@@ -60,6 +63,19 @@ def test_only_named_spaces_of_vectors_leave_this_process(tmp_path: Path) -> None
     choice = RecallChoice(["text-embedding=faiss"], tmp_path)
     assert choice.space_for("text-embedding@1", "vector") is None
     assert choice.space_for("image-embedding@1", "vector") is None
+
+
+def test_a_schema_that_no_engine_holds_stays_here_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(choice, "maker_of", lambda _engine: GatedEngine)
+    chosen = RecallChoice(["video-embedding=gated", "image-embedding@2=gated"], tmp_path)
+    assert chosen.space_for("video-embedding@1", "timed-vectors") is None
+    assert "stays in this process" in capsys.readouterr().out
+    assert chosen.space_for("image-embedding@1", "vector") is None  # the option names version 2 only
+    space = chosen.space_for("image-embedding@2", "vector")
+    assert isinstance(space, BufferedSpace)
+    space.close()
 
 
 def test_faiss_is_known() -> None:
