@@ -35,10 +35,7 @@ from materials.records import Outcome
 from pipeline.runs import read_results
 
 KINDS = ("image", "video", "text")
-PLUGINS = (
-    *("image-embedding", "image-pdq", "image-local", "video-embedding", "text-embedding"),
-    "model_plugins.builtin.video_local:VideoLocal",
-)
+PLUGINS = ("image-embedding", "image-pdq", "image-local", "video-embedding", "video-local", "text-embedding")
 PARTIAL = frozenset({"clip", "pip", "concat"})
 """Attacks after which a video holds a part of the other, or more: scored as pairs, not as one content ID."""
 

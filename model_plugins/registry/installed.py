@@ -15,6 +15,7 @@ import structlog
 
 from materials.errors import UsageError
 from model_plugins.protocol import Manifest, Plugin
+from model_plugins.targets import UNLISTED
 
 log = structlog.get_logger(__name__)
 
@@ -34,20 +35,20 @@ def load(names: Sequence[str]) -> dict[str, Plugin]:
         UsageError: an unknown name (with the nearest known ones), a name that two distributions claim or that is
             asked for twice, or code that cannot be imported or is not a plug-in.
     """
-    points = _by_name(entry_points(group=GROUP))
+    known = _by_name((*entry_points(group=GROUP), *UNLISTED))
     plugins: dict[str, Plugin] = {}
     for asked in names:
         if ":" in asked:
             plugin = _instance(asked, asked)
-        elif asked in points:
-            plugin = _instance(asked, points[asked].value)
+        elif asked in known:
+            plugin = _instance(asked, known[asked].value)
             if plugin.manifest.name != asked:
                 raise UsageError(
-                    f"plug-in {asked!r} ({points[asked].value}) calls itself {plugin.manifest.name!r}",
+                    f"plug-in {asked!r} ({known[asked].value}) calls itself {plugin.manifest.name!r}",
                     "the entry point and the manifest must have the same name",
                 )
         else:
-            raise _unknown(asked, points)
+            raise _unknown(asked, known)
         name = plugin.manifest.name
         if name in plugins:
             raise UsageError(f"plug-in {name!r} is there twice", "leave one of the two out, or rename it")
@@ -58,7 +59,7 @@ def load(names: Sequence[str]) -> dict[str, Plugin]:
 def available() -> list[Manifest]:
     """The manifests of all registered plug-ins that load, by name; each that does not is logged with the reason."""
     manifests = []
-    for name in sorted({point.name for point in entry_points(group=GROUP)}):
+    for name in sorted({point.name for point in (*entry_points(group=GROUP), *UNLISTED)}):
         try:
             manifests.append(load([name])[name].manifest)
         except UsageError as error:

@@ -9,6 +9,7 @@ from materials.errors import Permanent, Rejected
 from model_plugins.builtin.video_local import MAX_FRAMES, ROW_BYTES, VideoLocal, key_frames
 from model_plugins.features import local
 from model_plugins.protocol import VideoMedia
+from model_plugins.registry import load
 
 
 def noise(seed: int, tall: int = 120, wide: int = 160) -> np.ndarray:
@@ -59,3 +60,7 @@ def test_nothing_to_see() -> None:
         plugin.prepare(VideoMedia(np.zeros((0, 2, 2, 3), np.uint8), np.zeros(0), 0.0, 2, 2))
     with pytest.raises(Permanent, match="shape"):
         plugin.interpret({"keypoints": np.zeros((1, 3, 52), np.uint8)})
+
+
+def test_a_job_may_name_it() -> None:
+    assert load(["video-local"])["video-local"].manifest.key == "video-local@1"
