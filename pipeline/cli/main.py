@@ -20,6 +20,7 @@ from pipeline.cli import (
     demo,
     features,
     gateway,
+    index,
     jobs,
     metrics,
     models,
@@ -37,7 +38,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
 )
-for room in (demo, stack, jobs, cluster, content, calibrate, plugins, models, metrics, gateway):
+for room in (demo, stack, jobs, cluster, content, calibrate, plugins, models, metrics, gateway, index):
     room.register(app)
 features.add_to(content.content)
 content_ids.add_to(content.content)
