@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 
 import msgspec
@@ -20,8 +19,14 @@ CELLS_PER_ROOT = (4, 6, 8, 12, 16)
 """Cells of a large shard over the root of its vectors, as FAISS advises; the cheapest by the formula is taken."""
 
 
+SURE = 10
+"""Misses from which a share is known well enough to tell the fit's error."""
+TERMS = ("scale", "probes", "cells_power", "vectors_power")
+
+
 class Point(msgspec.Struct, frozen=True):
-    """One measurement. `seconds`: CPU of one query; `scanned`: vectors it looked at; `found`: of exact search's."""
+    """One measurement. `seconds`: CPU of one query; `scanned`: vectors it looked at; `found`: the share of the `judged`
+    queries whose source, which exact search finds, was found."""
 
     codes: str
     n: int
@@ -30,6 +35,12 @@ class Point(msgspec.Struct, frozen=True):
     scanned: float
     seconds: float
     found: float
+    judged: int
+
+    @property
+    def misses(self) -> float:
+        """Judged queries whose source was not found."""
+        return round((1 - self.found) * self.judged)
 
 
 class Costs(msgspec.Struct, frozen=True):
@@ -46,15 +57,31 @@ class Costs(msgspec.Struct, frozen=True):
 
 
 class NprobeLaw(msgspec.Struct, frozen=True):
-    """Cells to search = factor * cells^power; `skew`: vectors scanned over nprobe times the mean list."""
+    """The share that is missed = scale * nprobe^-probes * cells^cells_power * n^vectors_power.
 
-    factor: float
-    power: float
+    Attributes:
+        most_cells: the most that were measured. Beyond, more cells are not credited with finding more: in the measured
+            range they do so because they come to fit the clusters, and that ends somewhere.
+        skew: vectors scanned over nprobe times the mean list: full lists are probed more often.
+        worst_error: of the fitted share at points with ten misses or more, as a factor.
+    """
+
+    scale: float
+    probes: float
+    cells_power: float
+    vectors_power: float
+    most_cells: int
     skew: float
+    worst_error: float
 
-    def of(self, cells: int) -> int:
-        """At least one cell."""
-        return max(1, math.ceil(self.factor * cells**self.power))
+    def missed(self, vectors: float, cells: float, nprobe: float) -> float:
+        """The share."""
+        credited = min(cells, self.most_cells) if self.cells_power < 0 else cells
+        return float(self.scale * nprobe**-self.probes * credited**self.cells_power * vectors**self.vectors_power)
+
+    def needed(self, vectors: float, cells: float, target: float) -> int:
+        """The nprobe at which `target` is found; at least one cell."""
+        return max(1, math.ceil((self.missed(vectors, cells, 1) / (1 - target)) ** (1 / self.probes)))
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -82,48 +109,34 @@ def fit_costs(points: Sequence[Point]) -> Costs:
     return Costs(fixed, cell, vector, error)
 
 
-def needed_nprobe(points: Sequence[Point], target: float) -> float | None:
-    """Where found crosses the target, linear in log nprobe between measurements; None where it never does.
+def fit_nprobe(points: Sequence[Point]) -> NprobeLaw:
+    """Least squares of the logarithm of the share missed, each point weighed by its misses (their count is Poisson's).
 
-    Args:
-        points: of one index.
-    """
-    ordered = sorted(points, key=lambda point: point.nprobe)
-    before: Point | None = None
-    for point in ordered:
-        if point.found >= target:
-            if before is None or point.found == before.found:
-                return float(point.nprobe)
-            share = (target - before.found) / (point.found - before.found)
-            return float(before.nprobe * (point.nprobe / before.nprobe) ** share)
-        before = point
-    return None
-
-
-def fit_nprobe(points: Sequence[Point], target: float) -> NprobeLaw:
-    """A line through log cells and log nprobe; cells alone where fewer than two indexes reach the target.
+    A single index's crossing of .999 rests on one or two queries; all points together rest on hundreds.
 
     Raises:
-        ValueError: no index reaches the target.
+        ValueError: too few points with misses, or more cells do not help.
     """
-    by_index: defaultdict[tuple[int, int], list[Point]] = defaultdict(list)
-    for point in points:
-        by_index[(point.n, point.cells)].append(point)
-    reached = [(cells, needed_nprobe(group, target)) for (_, cells), group in by_index.items()]
-    known = [(cells, nprobe) for cells, nprobe in reached if nprobe is not None]
-    if not known:
-        raise ValueError(f"no measured index finds {target}: give higher nprobes")
-    skew = float(np.median([point.scanned * point.cells / (point.nprobe * point.n) for point in points]))
-    cells, nprobes = np.array(known).T
-    if len(set(cells.tolist())) < 2:
-        return NprobeLaw(float(np.median(nprobes)), 0.0, skew)
-    power, _ = np.polyfit(np.log(cells), np.log(nprobes), 1)
-    # never fewer cells in a larger index than in a measured one
-    power = max(0.0, float(power))
-    return NprobeLaw(float(np.exp(np.mean(np.log(nprobes) - power * np.log(cells)))), power, skew)
+    missing = [point for point in points if point.misses > 0]
+    if len(missing) < len(TERMS) + 1:
+        raise ValueError(f"{len(missing)} points with misses: give lower nprobes or more queries")
+    terms = np.array([[1.0, -np.log(p.nprobe), np.log(p.cells), np.log(p.n)] for p in missing])
+    shares = np.log([1 - p.found for p in missing])
+    weights = np.sqrt([p.misses for p in missing])
+    (shift, probes, cells_power, vectors_power), *_ = np.linalg.lstsq(
+        terms * weights[:, None], shares * weights, rcond=None
+    )
+    if probes <= 0:
+        raise ValueError("searching more cells finds no more: nothing can be extended from that")
+    skew = float(np.median([p.scanned * p.cells / (p.nprobe * p.n) for p in points]))
+    errors = np.abs(terms @ np.array([shift, probes, cells_power, vectors_power]) - shares)
+    sure = np.array([p.misses >= SURE for p in missing])
+    worst = float(np.exp(errors[sure].max())) if sure.any() else math.nan
+    most_cells = max(p.cells for p in points)
+    return NprobeLaw(math.exp(shift), float(probes), float(cells_power), float(vectors_power), most_cells, skew, worst)
 
 
-def plan(total: int, code_bytes: float, dim: int, costs: Costs, law: NprobeLaw) -> Plan:
+def plan(total: int, code_bytes: float, dim: int, costs: Costs, law: NprobeLaw, target: float) -> Plan:
     """Shards that fit, and what a query costs on all of them.
 
     Args:
@@ -134,8 +147,9 @@ def plan(total: int, code_bytes: float, dim: int, costs: Costs, law: NprobeLaw) 
     per_shard = math.ceil(total / shards)
     most = max(1, per_shard // POINTS_PER_CELL)
     choices = sorted({min(most, round(factor * math.sqrt(per_shard))) for factor in CELLS_PER_ROOT})
-    seconds, cells = min((_seconds(per_shard, cells, costs, law), cells) for cells in choices)
-    nprobe = min(cells, law.of(cells))
+    probes = {cells: min(cells, law.needed(per_shard, cells, target)) for cells in choices}
+    seconds, cells = min((costs.of(cells, law.skew * probes[cells] * per_shard / cells), cells) for cells in choices)
+    nprobe = probes[cells]
     return Plan(
         shards=shards,
         per_shard=per_shard,
@@ -147,8 +161,3 @@ def plan(total: int, code_bytes: float, dim: int, costs: Costs, law: NprobeLaw) 
         queries_per_core=1 / seconds,
         cores_for_1000=1000 * seconds * shards,
     )
-
-
-def _seconds(vectors: int, cells: int, costs: Costs, law: NprobeLaw) -> float:
-    """CPU of one query."""
-    return costs.of(cells, law.skew * min(cells, law.of(cells)) * vectors / cells)

@@ -6,7 +6,7 @@ For each size, number of cells and code (8-bit scalars; RaBitQ with its 128 best
 built over the vectors of the index benchmark, and one thread searches it in batches of 32 at several `nprobe`. Fitted:
 
 - CPU seconds of a query = a + b * cells + c * scanned vectors (least squares of the relative error, none negative);
-- the cells that must be searched to find 0.999 of what exact search finds, as a power of the number of cells;
+- the share that is missed of what exact search finds = scale * nprobe^-p * cells^q * vectors^r.
 
 Bytes of memory and of disk a vector follow from the codes, ids and half-precision vectors. Vectors and cells are kept
 under the index benchmark's cache. CPU time is measured, not wall time: other programs may run. The last line is JSON.
@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from benchmarks.index_bench.vectors import DIM, base_vectors, cache_folder, exact_ranks, plant
 from benchmarks.scale_fit import Costs, NprobeLaw, Point, fit_costs, fit_nprobe, plan
+from vector_index.segments.codebook import code_bytes
 from vector_index.segments.hits import RABITQ_LEAST
 
 faiss: Any = _faiss
@@ -141,24 +142,30 @@ def point(index: Any, base: Vectors, truth: Judged, codes: str, nprobe: int) -> 
     sizes = np.array([index.invlists.list_size(cell) for cell in range(index.nlist)])
     probed = index.quantizer.search(truth.queries[:500], nprobe)[1]
     scanned = float(sizes[probed].sum(axis=1).mean())
-    return Point(codes, len(base), index.nlist, nprobe, scanned, min(spent), found / len(truth.queries))
+    return Point(
+        codes, len(base), index.nlist, nprobe, scanned, min(spent), found / len(truth.queries), len(truth.queries)
+    )
 
 
-def measure(n: int, cells: int, queries: int) -> tuple[list[Point], dict[str, float]]:
-    """Both codes at one size; bytes a vector by code."""
+def measure(n: int, cells: int, queries: int) -> list[Point]:
+    """Both codes at one size."""
     base = np.ascontiguousarray(base_vectors(n))
     truth = judged(base, queries)
     coarse = centroids(base, cells)
     places = nearest_cells(base, coarse)
-    points, sizes = [], {}
+    points = []
     for codes in CODES:
         index = built(base, coarse, places, codes)
-        sizes[codes] = float(index.code_size + 8)
         for nprobe in NPROBES:
             if nprobe <= cells:
                 points.append(point(index, base, truth, codes, nprobe))
                 print(msgspec.json.encode(points[-1]).decode(), flush=True)
-    return points, sizes
+    return points
+
+
+def law_words(law: NprobeLaw) -> str:
+    """The formula with its numbers."""
+    return f"{law.scale:.3g} · nprobe^{-law.probes:.2f} · cells^{law.cells_power:.2f} · vectors^{law.vectors_power:.2f}"
 
 
 def markdown(costs: dict[str, Costs], laws: dict[str, NprobeLaw], sizes: dict[str, float], points: list[Point]) -> str:
@@ -169,11 +176,15 @@ def markdown(costs: dict[str, Costs], laws: dict[str, NprobeLaw], sizes: dict[st
         f" | {one.found:.4f} |"
         for one in points
     ]
-    lines += ["", "| codes | a, µs | b, ns a cell | c, ns a scanned vector | worst error | nprobe for .999 |"]
-    lines += ["|---|---|---|---|---|---|"]
+    lines += [
+        "",
+        "| codes | a, µs | b, ns a cell | c, ns a scanned vector | worst error | missed | worst factor | skew |",
+    ]
+    lines += ["|---|---|---|---|---|---|---|---|"]
     lines += [
         f"| {codes} | {cost.fixed * 1e6:.1f} | {cost.cell * 1e9:.2f} | {cost.vector * 1e9:.2f}"
-        f" | {cost.worst_error:.0%} | {laws[codes].factor:.2f} · cells^{laws[codes].power:.2f} |"
+        f" | {cost.worst_error:.0%} | {law_words(laws[codes])} | {laws[codes].worst_error:.2f}"
+        f" | {laws[codes].skew:.2f} |"
         for codes, cost in costs.items()
     ]
     lines += ["", "| vectors | codes | machines of 64 GB | vectors on each | cells | nprobe | memory a vector, bytes |"]
@@ -181,7 +192,7 @@ def markdown(costs: dict[str, Costs], laws: dict[str, NprobeLaw], sizes: dict[st
     lines += ["|---" * 11 + "|"]
     for total in (10_000_000, 100_000_000, 1_000_000_000):
         for codes in CODES:
-            one = plan(total, sizes[codes], DIM, costs[codes], laws[codes])
+            one = plan(total, sizes[codes], DIM, costs[codes], laws[codes], TARGET)
             lines.append(
                 f"| {total:,} | {codes} | {one.shards} | {one.per_shard:,} | {one.cells:,} | {one.nprobe} |"
                 f" {one.memory_per_vector:.0f} | {one.memory_bytes / 1e9:,.1f} GB | {one.disk_bytes / 1e9:,.0f} GB |"
@@ -195,17 +206,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default=SIZES, metavar="N:CELLS/CELLS,…", help="default: %(default)s")
     parser.add_argument("--queries", type=int, default=1500, help="planted near-duplicates")
-    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there too")
+    parser.add_argument("--points", type=Path, metavar="FILE", help="fit the points of an earlier run's output again")
     args = parser.parse_args()
     points: list[Point] = []
-    sizes: dict[str, float] = {}
-    for size in args.sizes.split(","):
+    sizes = {"sq8": float(code_bytes("sq8", DIM)), "rabitq": float(code_bytes("rabitq", DIM))}
+    if args.points is not None:
+        lines = [line for line in args.points.read_text().splitlines() if line.startswith('{"codes"')]
+        points = [msgspec.json.decode(line, type=Point) for line in lines]
+    for size in args.sizes.split(",") if not points else []:
         n, _, cells = size.partition(":")
         for count in cells.split("/"):
-            measured, sizes = measure(int(n), int(count), args.queries)
-            points += measured
+            points += measure(int(n), int(count), args.queries)
     costs = {codes: fit_costs([one for one in points if one.codes == codes]) for codes in CODES}
-    laws = {codes: fit_nprobe([one for one in points if one.codes == codes], TARGET) for codes in CODES}
+    laws = {codes: fit_nprobe([one for one in points if one.codes == codes]) for codes in CODES}
     tables = markdown(costs, laws, sizes, points)
     print(tables)
     if args.markdown is not None:
