@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from math import isfinite
 
 import numpy as np
 
@@ -16,6 +19,10 @@ MAX_ITEMS = 1024
 MAX_PARTS = 64
 FINGERPRINT_BYTES = 16
 MAX_REVISION = 2**62
+MAX_FEATURES = 64
+MAX_TEXT = 1 << 20
+MAX_BIZ = 4096
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}@[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NORM_TOLERANCE = 0.05
 """Squared length of a unit vector may be off by this much: float16 transport and int8 heads stay well within."""
 
@@ -39,6 +46,7 @@ def check_call(items: Iterable[AssignItem], policies: Mapping[str, Policy]) -> N
             )
         if not 0 <= item.revision <= MAX_REVISION:
             raise UsageError(f"{item.material_id}: revision {item.revision} is out of range")
+        _check_content(item)
         if item.parts and item.kind != "post":
             raise UsageError(f"{item.material_id}: only a post has parts, not a material of kind {item.kind}")
         if len(item.parts) > MAX_PARTS:
@@ -52,12 +60,35 @@ def check_call(items: Iterable[AssignItem], policies: Mapping[str, Policy]) -> N
 def _check_id(material_id: str) -> None:
     if not 1 <= len(material_id) <= MAX_ID:
         raise UsageError(f"a material id of {len(material_id)} characters", f"1 to {MAX_ID}")
+    if not material_id.isprintable():
+        raise UsageError(f"{material_id!r}: a material id has printable characters only", "leave the others out")
+
+
+def _check_content(item: AssignItem) -> None:
+    """What is the same for items and parts."""
+    if len(item.features) > MAX_FEATURES:
+        raise UsageError(f"{item.material_id}: {len(item.features)} features", f"at most {MAX_FEATURES}")
+    for key in item.features:
+        if not _is_key(key):
+            raise UsageError(f"{item.material_id}: {key[:100]!r} is no key of a feature", "name it PLUGIN@VERSION")
+    if len(item.text) > MAX_TEXT:
+        raise UsageError(f"{item.material_id}: a text of {len(item.text)} characters", f"at most {MAX_TEXT}")
+    if len(item.biz) > MAX_BIZ:
+        raise UsageError(f"{item.material_id}: a biz of {len(item.biz)} characters", f"at most {MAX_BIZ}")
+    if item.created_at is not None and not isfinite(item.created_at):
+        raise UsageError(f"{item.material_id}: created_at is {item.created_at}", "epoch seconds")
+
+
+@lru_cache(maxsize=1024)
+def _is_key(key: str) -> bool:
+    return _KEY.fullmatch(key) is not None
 
 
 def _check_part(item: AssignItem, part: AssignItem) -> None:
     _check_id(part.material_id)
     if not part.material_id.startswith(f"{item.material_id}/"):
         raise UsageError(f"{part.material_id} is no part of {item.material_id}", f"name it {item.material_id}/0, …")
+    _check_content(part)
     if part.kind == "post" or part.parts:
         raise UsageError(f"{part.material_id}: a part is an image or a video")
     if sum(other.material_id == part.material_id for other in item.parts) > 1:
@@ -66,6 +97,8 @@ def _check_part(item: AssignItem, part: AssignItem) -> None:
 
 def feature_problem(feature: Feature, space: tuple[str, int] | None) -> str:
     """Why a feature is unusable, "" if it is sound. `space`: its space's schema and dimensions, None for a new one."""
+    if any(size < 0 for size in feature.shape):
+        return f"its shape is {list(feature.shape)}"
     try:
         array = feature.array()
     except (ValueError, TypeError) as error:

@@ -25,8 +25,10 @@ from pipeline.gateway.strictness import known_query
 from vector_index.tokens import Gate
 
 PROBLEMS = {
+    "400": "The body cannot be parsed.",
     "401": "A token is needed.",
     "404": "There is no such thing.",
+    "408": "The body came too slowly.",
     "413": "The body is too large.",
     "415": "The body is of another type.",
     "422": "A field is wrong; `errors` names it.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -39,18 +38,19 @@ async def read_json(request: Request, most: int, seconds: float) -> bytes:
 
 
 @asynccontextmanager
-async def uploaded(request: Request, folder: Path, most: int, seconds: float, suffix: str) -> AsyncIterator[Path]:
+async def uploaded(request: Request, folder: Path, most: int, seconds: float) -> AsyncIterator[Path]:
     """A body as a file that is gone at the end of the block.
 
     Raises:
         ProblemError: 413, 408, or 422 for an empty one.
     """
     refuse_large(request, most)
-    path = folder / f"upload-{secrets.token_hex(8)}{suffix}"
-    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    own = folder / secrets.token_hex(8)
+    own.mkdir(0o700)
+    path = own / "upload"
     try:
         total = 0
-        with os.fdopen(descriptor, "wb") as file:
+        with path.open("xb") as file:
             async for chunk in _chunks(request, most, seconds):
                 total += len(chunk)
                 await asyncio.to_thread(file.write, chunk)
@@ -59,6 +59,7 @@ async def uploaded(request: Request, folder: Path, most: int, seconds: float, su
         yield path
     finally:
         path.unlink(missing_ok=True)
+        own.rmdir()
 
 
 async def _chunks(request: Request, most: int, seconds: float) -> AsyncIterator[bytes]:

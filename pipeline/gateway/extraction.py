@@ -16,7 +16,7 @@ import msgspec
 from materials.errors import Overloaded
 from materials.records import Features
 from model_plugins import registry
-from model_plugins.protocol import TextMedia
+from model_plugins.protocol import Manifest, Plugin, TextMedia
 from model_plugins.runtime import PluginRuntime
 from pipeline.gateway.settings import GatewaySettings
 from pipeline.media.limits import MediaAccess
@@ -97,15 +97,9 @@ class Extraction:
             return self._running
 
     async def _started(self) -> _Running:
-        known = [manifest for manifest in registry.available() if manifest.schema in EVIDENCE]
-        plugins = registry.load([manifest.name for manifest in known])
-        pixels = [manifest.name for manifest in known if manifest.media != "text"]
-        loop = asyncio.get_running_loop()
         settings = self._settings
-        watches = await loop.run_in_executor(
-            None, WorkerWatches, settings.addresses.zookeeper, settings.state, Registered(take="none")
-        )
-        await loop.run_in_executor(None, watches.wait_first_answer)
+        known, plugins, watches = await asyncio.to_thread(_loaded, settings)
+        pixels = [manifest.name for manifest in known if manifest.media != "text"]
         runtime = PluginRuntime(plugins, watches.endpoints, version_of=watches.model_version)
         access = MediaAccess(roots=(self.uploads,), hosts=())
         return _Running(watches, runtime, MediaPool(pixels, access, settings.limits, size=settings.searches))
@@ -117,3 +111,12 @@ class Extraction:
             self._running.pool.close()
             await asyncio.to_thread(self._running.watches.close)
         await asyncio.to_thread(shutil.rmtree, self.uploads, True)
+
+
+def _loaded(settings: GatewaySettings) -> tuple[list[Manifest], dict[str, Plugin], WorkerWatches]:
+    """The plug-ins whose features decide on content IDs, and what is known of their models. Takes seconds."""
+    known = [manifest for manifest in registry.available() if manifest.schema in EVIDENCE]
+    plugins = registry.load([manifest.name for manifest in known])
+    watches = WorkerWatches(settings.addresses.zookeeper, settings.state, Registered(take="none"))
+    watches.wait_first_answer()
+    return known, plugins, watches

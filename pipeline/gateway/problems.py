@@ -108,8 +108,8 @@ def of_house_error(error: Exception) -> ProblemError:
 
 
 def _of_http(error: HTTPException) -> ProblemError:
-    codes = {404: "no-such-path", 405: "method-not-allowed"}
-    remedy = "GET /openapi.json lists what there is" if error.status_code in codes else ""
+    codes = {400: "malformed-body", 404: "no-such-path", 405: "method-not-allowed"}
+    remedy = "GET /openapi.json lists what there is"
     detail = str(error.detail)
     return ProblemError(
         error.status_code, codes.get(error.status_code, "http"), detail, remedy, headers=error.headers or {}

@@ -59,16 +59,13 @@ def search_routes(backend: Backend, metrics: GatewayMetrics, settings: GatewaySe
         extraction, limits = backend.extraction, settings.limits
         async with (
             extraction.turn_for_upload(),
-            uploaded(request, extraction.uploads, limits.max_bytes, settings.upload_seconds, _SUFFIX[medium]) as path,
+            uploaded(request, extraction.uploads, limits.max_bytes, settings.upload_seconds) as path,
         ):
             features = await extraction.of_file(path, medium)
         found = await backend.search(medium, policy, features, "", k)
         return SearchAnswer(policy=policy, kind=medium, candidates=[Match.of(one) for one in found])
 
     return router
-
-
-_SUFFIX = {"image": ".image", "video": ".mp4"}
 
 
 def _kind_of(request: Request) -> Literal["image", "video"]:

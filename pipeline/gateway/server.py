@@ -17,6 +17,7 @@ import uvicorn
 from deploy.addresses import Addresses, GivenAddresses, host_port
 from materials.errors import SosieError, UsageError
 from pipeline.gateway.app import make_app
+from pipeline.gateway.protocol import PunctualProtocol
 from pipeline.gateway.settings import GatewaySettings
 from vector_index.channels import is_loopback
 from vector_index.tokens import ensure_token_file
@@ -88,11 +89,11 @@ def serve(settings: GatewaySettings, listen: str) -> int:
         host=host,
         port=port,
         loop="asyncio",
-        http="h11",
+        http=PunctualProtocol,
         ws="none",
         lifespan="on",
         access_log=False,
-        log_level="warning",
+        log_level="error",  # a warning for each malformed request would let strangers fill the disk
         server_header=False,
         proxy_headers=False,
         limit_concurrency=MAX_CONNECTIONS,
