@@ -101,7 +101,7 @@ class Extraction:
         known, plugins, watches = await asyncio.to_thread(_loaded, settings)
         pixels = [manifest.name for manifest in known if manifest.media != "text"]
         runtime = PluginRuntime(plugins, watches.endpoints, version_of=watches.model_version)
-        access = MediaAccess(roots=(self.uploads,), hosts=())
+        access = MediaAccess()  # beside the folder that a file lies in
         return _Running(watches, runtime, MediaPool(pixels, access, settings.limits, size=settings.searches))
 
     async def close(self) -> None:
