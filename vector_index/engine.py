@@ -295,8 +295,9 @@ class Engine:
     def located(self, material_ids: Sequence[str], policy: str) -> list[tuple[Assignment | None, str]]:
         """As `get`, each with the content ID that the material has *now*, after merges and splits; "" without one."""
         with self._lock:
-            now = self._log.clusters.current(material_ids, policy)
-            return [(self._log.latest(one, policy), now.get(one, "")) for one in material_ids]
+            now = self._log.clusters.places(policy, material_ids)
+            decided = self.get(material_ids, policy)
+            return [(one, now.get(name, ("", 0))[0]) for name, one in zip(material_ids, decided, strict=True)]
 
     def members_page(self, content_id: str, after: int, limit: int) -> MembersPage:
         """Members beyond a row, oldest first, through redirects."""

@@ -281,15 +281,6 @@ class ClusterTables:
         following = page[-1][0] if len(found) > limit else 0
         return MembersPage(canonical, [material_id for _, material_id in page], following, total)
 
-    def current(self, material_ids: Iterable[str], policy: str) -> dict[str, str]:
-        """Material id -> the content ID that its stored version has now; those without one are left out."""
-        rows = self._db.execute(
-            "SELECT m.material_id, c.content_id FROM materials m JOIN members c ON c.row=m.row AND c.policy=?"
-            " WHERE m.live AND m.material_id IN (SELECT value FROM json_each(?))",
-            (policy, json.dumps(list(material_ids))),
-        )
-        return dict(rows.fetchall())
-
     def set_media(self, row: int, policy: str, media: Sequence[tuple[Kind, str]]) -> None:
         """A post's media, in order, by content ID; replaces what stood there."""
         self._db.execute("DELETE FROM post_media WHERE row=? AND policy=?", (row, policy))

@@ -60,8 +60,6 @@ def check_call(items: Iterable[AssignItem], policies: Mapping[str, Policy]) -> N
 def _check_id(material_id: str) -> None:
     if not 1 <= len(material_id) <= MAX_ID:
         raise UsageError(f"a material id of {len(material_id)} characters", f"1 to {MAX_ID}")
-    if not material_id.isprintable():
-        raise UsageError(f"{material_id!r}: a material id has printable characters only", "leave the others out")
 
 
 def _check_content(item: AssignItem) -> None:
