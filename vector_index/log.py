@@ -311,6 +311,11 @@ class Log:
         for sequence, group in groupby(self._db.execute(query), key=itemgetter(0)):
             yield sequence, [(row[1], row[2], row[3], row[4]) for row in group]
 
+    def decided(self) -> Iterator[tuple[str, str]]:
+        """(material id, policy) of all that was ever decided, parts of posts left out."""
+        query = "SELECT DISTINCT material_id, policy FROM decisions WHERE instr(material_id, '/') = 0"
+        yield from self._db.execute(query + " ORDER BY material_id, policy")
+
     def sequence_of(self, decision: int) -> int:
         """The transaction that took the decision."""
         return int(self._db.execute("SELECT sequence FROM decisions WHERE id=?", (decision,)).fetchone()[0])

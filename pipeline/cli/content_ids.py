@@ -1,4 +1,4 @@
-"""`sosie content merge|split|link|unlink|history`: what persons and the merge job do to content IDs."""
+"""`sosie content merge|split|link|unlink|history|rebuild`: what persons and the merge job do to content IDs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from materials.errors import UsageError
-from pipeline import lookups
+from pipeline import lookups, rebuilding
 from pipeline.cli import output
 from pipeline.jobs import state_folder
 from pipeline.renaming import rename
 from vector_index.content.client import ContentClient
 from vector_index.content.records import Changed, History, HistoryEntry, Proposal
+from vector_index.content.replay import ReplayReport, replay
 from vector_index.log_verdicts import Said
+from vector_index.ranking.registry import default_rankers
 
 PAGE = 16
 """Content IDs of one page of a scan: short calls, so that writers wait for none of them."""
@@ -128,6 +130,47 @@ def history(
         output.out.print(f"{found.left_out} entries between the first and these are not shown", style="dim")
 
 
+def rebuild(
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing: replay the index's log into an empty folder and compare.")
+    ] = False,
+    state: output.StateOption = None,
+    as_json: output.JsonOption = False,
+) -> None:
+    """Write the outcomes in Redis anew out of the index's log; or prove that its inputs give the same content IDs."""
+    folder = state_folder(state)
+    log = folder / "index" / "log.sqlite"
+    if not check:
+        done = rebuilding.rebuild(log, lookups.addresses(folder).redis)
+        if as_json:
+            output.print_json(done)
+        else:
+            told = f"{done.missing} were missing, {done.changed} had another content ID"
+            output.out.print(f"{done.outcomes} outcomes in the log: {told}; all are right now", soft_wrap=True)
+        return
+    report = replay(log, default_rankers())
+    if as_json:
+        output.print_json(report)
+    else:
+        output.out.print(_replayed(report), soft_wrap=True)
+        for one in report.differences:
+            line = f"{one.material_id} ({one.policy}): {one.recorded or 'a new ID'}, now {one.replayed or 'a new ID'}"
+            output.out.print(escape(line), soft_wrap=True)
+        for row in report.unequal:
+            output.out.print(escape(f"only on one side: {row}"), soft_wrap=True)
+    if report.different or not report.identical:
+        raise typer.Exit(output.EXIT_FAILED)
+
+
+def _replayed(report: ReplayReport) -> str:
+    erased = f", {report.taken} taken from the log, since their evidence is erased" if report.taken else ""
+    ends = f"with {report.members} members are {'' if report.identical else 'NOT '}the same"
+    return (
+        f"{report.decisions} decisions and {report.operations} operations replayed: {report.same} came out the same, "
+        f"{report.different} otherwise{erased}; {report.content_ids} content IDs {ends}"
+    )
+
+
 def _judge(
     one: str, other: str, said: Said, withdraw: bool, policy: str, by: str, why: str, state: Any, as_json: bool
 ) -> None:
@@ -173,7 +216,9 @@ def _scan(index: str, policy: str, apply: bool, as_json: bool) -> None:
         output.out.print(table)
     done = f"{len(merged)} merged" if apply else "nothing changed (merge them: --scan --apply)" if found else "all well"
     apart = f", {barred + refused} kept apart by persons" if barred + refused else ""
-    output.out.print(f"{scanned} content IDs looked at, {len(found)} pairs that should be one{apart}: {done}")
+    output.out.print(
+        f"{scanned} content IDs looked at, {_counted(len(found), 'pair')} that should be one{apart}: {done}"
+    )
 
 
 def _pages(client: ContentClient, policy: str) -> Iterator[tuple[list[Proposal], int]]:
@@ -227,28 +272,32 @@ def _headline(found: History) -> str:
     lineage = f", split off {found.split_from}" if found.split_from else ""
     return (
         f"{found.content_id} ({found.kind}, policy {found.policy}), founded by {found.founder}{lineage}{redirect}; "
-        f"{found.members} members"
+        f"{_counted(found.members, 'member')}"
     )
 
 
 def _sentence(entry: HistoryEntry) -> str:
     it, other = entry.material_id, entry.other
-    count = entry.details.get("count", 0)
+    members = _counted(entry.details.get("count", 0), "member")
     told = {
         "minted": f"minted as {entry.content_id} when {it} came",
         "joined": f"{it} joined {entry.content_id} through {other}",
         "deleted": f"{it} was deleted",
         "replaced": f"{it} left: another revision replaced it",
-        "merged": f"merged: {entry.content_id} into {other}, {count} members",
-        "absorbed": f"took in {entry.content_id} with {count} members",
-        "split": f"split: {count} members went to {other} with {it} as their centre",
-        "split_off": f"split off {entry.content_id} with {count} members, {it} its centre",
+        "merged": f"merged: {entry.content_id} into {other}, {members}",
+        "absorbed": f"took in {entry.content_id} with {members}",
+        "split": f"split: {members} went to {other} with {it} as their centre",
+        "split_off": f"split off {entry.content_id} with {members}, {it} its centre",
         "handed_over": f"{it} became the centre of {entry.content_id}",
         "same": f"{it} and {other} were declared the same",
         "different": f"{it} and {other} were declared different",
         "withdrawn": f"taken back: {it} and {other} are {entry.details.get('verdict', '')}",
     }
     return told.get(entry.what, entry.what)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _time(at: float | None) -> str:
@@ -264,4 +313,5 @@ def add_to(group: typer.Typer) -> None:
     group.command("split", epilog=example + "split feed-abcdefghijklmnop P7 P9 --why 'another match'")(split)
     group.command("link", epilog=example + "link P1 P7 --by anna --why 'same clip, dubbed'")(link)
     group.command("unlink", epilog=example + "unlink P1 P7 --by anna --why 'two matches, one stadium'")(unlink)
+    group.command("rebuild", epilog=example + "rebuild --check")(rebuild)
     group.command("history", epilog=example + "history feed-abcdefghijklmnop --json")(history)
