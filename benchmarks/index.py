@@ -36,7 +36,7 @@ from benchmarks.index_bench.service import Service, running
 from benchmarks.index_bench.state import cached_state, copied
 from benchmarks.index_bench.vectors import Rows, Stream, base_vectors, cache_folder, exact_ranks, stream_after
 from benchmarks.peers.environment import python_of
-from vector_index.decision import RECALL_K
+from vector_index.preparation import RECALL_K
 
 ROOT = Path(__file__).parents[1]
 NPROBES = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)

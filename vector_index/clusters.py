@@ -8,7 +8,6 @@ clusters bound the drift: Aslam, Pelekhov, Rus, "The star clustering algorithm",
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Iterable
 
@@ -17,6 +16,10 @@ import msgspec
 from materials.records import Candidate, Kind
 from vector_index.policies import Policy
 
+_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [one + other for one in _LETTERS for other in _LETTERS]
+_SHIFTS = range(70, -1, -10)
+"""Ten bits at a time: `base64.b32encode` is ten times slower."""
 DIGEST_BYTES = 10
 """80 bits: 16 characters of base32, and a collision only after about 10^12 content IDs."""
 
@@ -63,4 +66,5 @@ def mint(policy: str, material_id: str, revision: int, ordinal: int = 0) -> str:
     name = material_id.encode()
     founder = b"%d:%b,%d,%d" % (len(name), name, revision, ordinal)
     digest = hashlib.blake2b(founder, digest_size=DIGEST_BYTES).digest()
-    return f"{policy}-{base64.b32encode(digest).decode().lower()}"
+    number = int.from_bytes(digest, "big")
+    return f"{policy}-{''.join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])}"

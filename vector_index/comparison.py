@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 import structlog
@@ -13,6 +14,7 @@ from vector_index.calibration import platt
 from vector_index.calibration.platt import Line
 from vector_index.clusters import Compared
 from vector_index.log import Log, RowInfo
+from vector_index.lone_cosine import LoneCosine
 from vector_index.ranking.cosine import CosineRanker
 from vector_index.ranking.protocol import Evidence, Ranker, Recall, RecallHit
 from vector_index.recall import RowHits
@@ -48,6 +50,7 @@ class Comparer:
         self._counters = counters
         self._fallback = CosineRanker()
         self._lines = platt.shipped() if lines is None else lines
+        self._lone = LoneCosine(log, PER_SPACE, PER_GROUP)
 
     def compare(
         self,
@@ -85,6 +88,27 @@ class Comparer:
             is_centre = centres.get(info.content_id) == row
             compared.append(Compared(_under(info.content_id, candidate), row, is_centre, info.exemplar))
         compared.sort(key=_best_first)
+        return compared
+
+    def by_cosine(
+        self, query: Evidence, hits: Mapping[str, RowHits], policy: str, own: int | None
+    ) -> list[Compared] | None:
+        """As `compare`, but without candidates that reach no threshold by far; None where more than a cosine counts.
+
+        Args:
+            own: the query's own row, where it is stored already.
+        """
+        ranker: Any = self._rankers.get(query.kind)
+        if not hasattr(ranker, "lone_space"):
+            return None
+        key = ranker.lone_space(query)
+        if not key:
+            return None
+        line = self._lines.get(ranker.name, Line())
+        compared = self._lone.compare(ranker, line, key, query, hits.get(key, []), policy, own)
+        self._counters["pairs_ranked"] += len(compared)
+        if len(compared) > 1:
+            compared.sort(key=_best_first)
         return compared
 
     def sharing_posts(self, content_ids: list[str], k: int) -> RowHits:

@@ -13,14 +13,10 @@ from vector_index.comparison import POST_PARTS, Comparer, evidence_of
 from vector_index.content.placement import Place, place
 from vector_index.log import Decided, Live, Log, RowInfo
 from vector_index.policies import Policy
-from vector_index.recall import BatchRecall, Spaces
-from vector_index.validation import item_problem, new_spaces
+from vector_index.preparation import RECALL_K, Prepared, inherit, key_of, prepare
+from vector_index.recall import Spaces
 
-RECALL_K = 30
-"""Hits of each recall path: more than are ranked, the surplus is what scores are normalised against."""
 REPORTED = 10
-
-Key = tuple[str, int, str, bytes]
 
 
 class BatchDecision:
@@ -47,18 +43,30 @@ class BatchDecision:
         self._counters = counters
         self._infos: dict[str, dict[int, RowInfo]] = {}
         self._histories: dict[str, list[Decided]] = {}
-        self._numbers: dict[Key, int] = {}
-        self._problems: dict[Key, str] = {}
-        self._recall = BatchRecall(spaces, [], RECALL_K)
+        self._noted: list[tuple[int, AssignItem, str, bool]] = []
+        self._late: list[int] = []
+        self._prepared: Prepared
         self.removed: list[int] = []
         self.added: dict[int, Features] = {}
         self.opened: dict[str, tuple[str, int]] = {}
 
-    def run(self, items: Sequence[AssignItem]) -> list[Assignment]:
-        """Decide all, in order; later items see earlier ones. Writes to the log, touches no space."""
+    def run(
+        self,
+        items: Sequence[AssignItem],
+        prepared: Prepared | None = None,
+        late: Callable[[int], Sequence[tuple[int, Features]]] = lambda _: (),
+    ) -> list[Assignment]:
+        """Decide all, in order; later items see earlier ones. Writes to the log, touches no space.
+
+        Args:
+            prepared: of all items, where that was done ahead.
+            late: by `mark` of a recall, the rows and features that were decided since.
+        """
         inherited = [inherit(item) for item in items]
         self._histories = self._log.histories(item.material_id for item in inherited)
-        self._search([item for item in inherited if self._is_new(item)])
+        if prepared is None:
+            prepared = prepare([item for item in inherited if self._is_new(item)], self._known, self._spaces)
+        self._begin(prepared, late(prepared.recall.mark))
         return [self._item(item) for item in inherited]
 
     # --- before the first decision ---
@@ -67,27 +75,25 @@ class BatchDecision:
         """False only where an answer stands already: then recall would be wasted."""
         return item.op == "upsert" and _decision(item, self._histories[item.material_id]) is None
 
-    def _search(self, items: Sequence[AssignItem]) -> None:
-        features: list[Features] = []
-        for item in items:
-            problem = item_problem(item, self._known)
-            opened = {} if problem else new_spaces(item, self._known)
-            problem = problem or (item_problem(item, {**self._known, **opened}) if opened else "")
-            if problem:
-                self._problems[_key(item)] = problem
-                continue
-            self._known.update(opened)
-            self.opened.update(opened)
-            for one in (*item.parts, item):
-                if _key(one) not in self._numbers:
-                    self._numbers[_key(one)] = len(features)
-                    features.append(one.features)
+    def _begin(self, prepared: Prepared, late: Sequence[tuple[int, Features]]) -> None:
+        """`late`: rows that the prepared search did not see."""
+        self._prepared = prepared
+        self.opened.update(prepared.opened)
         for key, (schema, dim) in self.opened.items():
             self._log.add_space(key, schema, dim)
-        self._recall = BatchRecall(self._spaces, features, RECALL_K)
-        rows = self._recall.stored_rows()
-        for policy in {item.policy for item in items}:
-            self._infos[policy] = self._log.infos(rows, policy) if rows else {}
+        prepared.recall.catch_up([row for row, _ in late], [features for _, features in late])
+        self._late = [row for row, _ in late]
+
+    def _infos_of(self, policy: str) -> dict[int, RowInfo]:
+        """Of all rows that the batch's items found; read for the first item that asks."""
+        infos = self._infos.get(policy)
+        if infos is None:
+            rows = self._prepared.recall.stored_rows()
+            rows.update(self._late)
+            infos = self._infos[policy] = self._log.infos(rows, policy) if rows else {}
+            for row, item, content_id, exemplar in self._noted:
+                infos.setdefault(row, _info(item, policy, content_id, exemplar))
+        return infos
 
     # --- one item ---
 
@@ -109,11 +115,12 @@ class BatchDecision:
             return refused
         if live is not None and live.revision == item.revision and _differs(item, live):
             return self._conflict(item)
-        return self._upsert(item, live, parent=None)
+        return self._upsert(item, live, None, first=not history)
 
-    def _upsert(self, item: AssignItem, live: Live | None, parent: str | None) -> Assignment:
+    def _upsert(self, item: AssignItem, live: Live | None, parent: str | None, first: bool) -> Assignment:
+        """`first`: nothing was ever decided about this id."""
         parts = tuple(
-            self._upsert(part, self._log.live(part.material_id) if live is not None else None, item.material_id)
+            self._upsert(part, self._log.live(part.material_id) if live is not None else None, item.material_id, first)
             for part in item.parts
         )
         row: int | None = None
@@ -123,16 +130,17 @@ class BatchDecision:
                 self._kill(live.row)
             else:
                 row = live.row
-        assignment = self._decide(item, row, parts, parent)
+        assignment = self._decide(item, row, parts, parent, first)
         self._log.decide(assignment, item.policy, item.fingerprint)
         self._counters[assignment.outcome] += 1
         return assignment
 
     def _decide(
-        self, item: AssignItem, row: int | None, parts: tuple[Assignment, ...], parent: str | None
+        self, item: AssignItem, row: int | None, parts: tuple[Assignment, ...], parent: str | None, first: bool
     ) -> Assignment:
         """Recall, fine ranking, content ID. `row`: its content is stored already, by another policy or revision."""
-        number = self._numbers[_key(item)]
+        recall = self._prepared.recall
+        number = self._prepared.numbers[key_of(item)]
         if row is not None:
             row_features = self._keep_row(item, row)
             kept = self._log.content_id_of(row, item.policy)
@@ -141,15 +149,18 @@ class BatchDecision:
         else:
             row_features = item.features
         media = tuple((part.kind, part.content_id) for part in parts)
-        hits = self._recall.hits(number)
+        hits = recall.hits(number)
         if media:
             sharing = self._comparer.sharing_posts([content_id for _, content_id in media], RECALL_K)
             hits[POST_PARTS] = sharing
-            infos = self._infos[item.policy]
+            infos = self._infos_of(item.policy)
             infos.update(self._log.infos([r for r, _ in sharing if r not in infos], item.policy))
         query = evidence_of(replace(item, features=row_features), tuple((str(kind), cid) for kind, cid in media))
         policy = self._policies[item.policy]
-        compared = self._comparer.compare(query, hits, self._infos[item.policy], item.policy, item.material_id)
+        compared = self._comparer.by_cosine(query, hits, item.policy, row)
+        if compared is None:
+            infos = self._infos_of(item.policy)
+            compared = self._comparer.compare(query, hits, infos, item.policy, item.material_id)
         compared = comparable(compared, policy)
         place = self._place(self._log, item, compared, policy)
         joined = None if place is None else place.matched
@@ -158,12 +169,12 @@ class BatchDecision:
         if row is None:
             row = self._log.insert_material(item, parent)
             self.added[row] = item.features
-            self._recall.place(number, row)
+            recall.place(number, row)
         if place is not None:
             content_id = place.content_id
             self._log.join(content_id, item, row, exemplar=recruits)
         else:
-            content_id = self._log.found(item, row, self._clock(), exemplar=recruits)
+            content_id = self._log.found(item, row, self._clock(), recruits, first=first)
         if media:
             self._log.clusters.set_media(row, item.policy, media)
         self._note(item, row, content_id, recruits)
@@ -180,10 +191,10 @@ class BatchDecision:
 
     def _note(self, item: AssignItem, row: int, content_id: str, exemplar: bool) -> None:
         """Later items of the batch find this one, under whichever policy they come."""
+        self._noted.append((row, item, content_id, exemplar))
         for policy, infos in self._infos.items():
-            own = content_id if policy == item.policy else ""
-            if own or row not in infos:
-                infos[row] = RowInfo(item.material_id, item.kind, own, content_id, exemplar and own != "")
+            if policy == item.policy or row not in infos:
+                infos[row] = _info(item, policy, content_id, exemplar)
 
     def _keep_row(self, item: AssignItem, row: int) -> Features:
         """The content is stored: move its revision up, add what was not known of it. All that is known."""
@@ -253,6 +264,7 @@ class BatchDecision:
         self._log.kill(row)
         for infos in self._infos.values():
             infos.pop(row, None)
+        self._noted = [noted for noted in self._noted if noted[0] != row]
         self.added.pop(row, None)
         self.removed.append(row)
 
@@ -279,8 +291,9 @@ class BatchDecision:
         return None
 
     def _unusable(self, item: AssignItem) -> Assignment | None:
-        problem = self._problems.get(_key(item), "")
-        return self._rejected(item, problem) if problem and _key(item) not in self._numbers else None
+        key = key_of(item)
+        problem = self._prepared.problems.get(key, "")
+        return self._rejected(item, problem) if problem and key not in self._prepared.numbers else None
 
     def _conflict(self, item: AssignItem) -> Assignment:
         return self._rejected(
@@ -296,19 +309,9 @@ class BatchDecision:
         )
 
 
-def inherit(item: AssignItem) -> AssignItem:
-    """Parts carry the policy, revision, operation and business of their post."""
-    if not item.parts:
-        return item
-    parts = tuple(
-        replace(part, policy=item.policy, revision=item.revision, op=item.op, biz=item.biz, created_at=item.created_at)
-        for part in item.parts
-    )
-    return replace(item, parts=parts)
-
-
-def _key(item: AssignItem) -> Key:
-    return item.material_id, item.revision, item.policy, item.fingerprint
+def _info(item: AssignItem, policy: str, content_id: str, exemplar: bool) -> RowInfo:
+    own = content_id if policy == item.policy else ""
+    return RowInfo(item.material_id, item.kind, own, content_id, exemplar and own != "")
 
 
 def _decision(item: AssignItem, history: Sequence[Decided]) -> Decided | None:

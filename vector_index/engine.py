@@ -22,12 +22,14 @@ from vector_index.content.current import of_now
 from vector_index.content.placement import Place, place
 from vector_index.content.shelf import Shelf
 from vector_index.crash_points import reached
-from vector_index.decision import RECALL_K, BatchDecision, inherit
+from vector_index.decision import BatchDecision
 from vector_index.enrichment import MAX_PAGE, Enrichment, Lacking, enrich, lacking
+from vector_index.late_rows import Changes, LateRows
 from vector_index.log import Log
 from vector_index.log_clusters import MembersPage
 from vector_index.log_events import Event
 from vector_index.policies import POLICIES, Policy
+from vector_index.preparation import RECALL_K, Prepared, inherit, prepare_ahead
 from vector_index.ranking.protocol import Ranker
 from vector_index.recall import BatchRecall, Elsewhere, here
 from vector_index.recall_engines.protocol import CollectionLost
@@ -98,6 +100,7 @@ class Engine:
         self._log = Log(folder / "log.sqlite", clock)
         self._comparer = Comparer(self._log, rankers, self._counters, lines)
         self._known = self._log.spaces()
+        self._late = LateRows()
         self._since_snapshot = 0
         self._snapshotting = threading.Lock()
         self._snapshotter: threading.Thread | None = None
@@ -137,21 +140,56 @@ class Engine:
             Retryable: the disk refuses, or the index must be restarted; nothing is done, or it is kept by the log.
         """
         self.check(items)
-        if not items:
-            return []
+        return self.decide([(items, None)])[0] if items else []
+
+    def prepare(self, items: Sequence[AssignItem]) -> Prepared | None:
+        """Recall for a call whose turn has not come, in any thread; give it to `decide` or to `forgo`.
+
+        None where it cannot be done ahead.
+        """
+        with self._late.held():
+            prepared = prepare_ahead(items, self._known, self._spaces)
+            if prepared is not None:
+                self._late.hold(prepared.recall.mark)
+            return prepared
+
+    def forgo(self, prepared: Prepared | None) -> None:
+        """A prepared call is decided, or never will be."""
+        if prepared is not None:
+            self._late.release(prepared.recall.mark)
+
+    def decide(self, calls: Sequence[tuple[Sequence[AssignItem], Prepared | None]]) -> list[list[Assignment]]:
+        """Decide calls in order, all in one transaction. They are checked already, and stay prepared.
+
+        Raises:
+            Retryable: the disk refuses, or the index must be restarted; nothing is done, or it is kept by the log.
+        """
         with self._lock:
             if self._broken:
                 raise Retryable(self._broken)
             self._admit()
             counters = Counter[str]()
-            decision = BatchDecision(
-                self._log, self._spaces, self._comparer, self._policies, self._known, self._clock, counters, self._place
-            )
+            known = dict(self._known)
+            answers = []
+            changes = Changes()
             with self._log.transaction():
-                answers = decision.run(items)
+                for items, prepared in calls:
+                    decision = BatchDecision(
+                        self._log,
+                        self._spaces,
+                        self._comparer,
+                        self._policies,
+                        known,
+                        self._clock,
+                        counters,
+                        self._place,
+                    )
+                    answers.append(decision.run(items, prepared, lambda mark: self._late.since(mark, changes.added)))
+                    known.update(decision.opened)
+                    changes.then(decision.removed, decision.added)
             self._counters.update(counters)
-            self._known.update(decision.opened)
-            self._learn(decision.removed, list(decision.added.items()))
+            self._known = known
+            self._learn(changes.removed, list(changes.added.items()))
             return answers
 
     def enrich(self, items: Sequence[Enrichment]) -> tuple[int, int]:
@@ -170,7 +208,7 @@ class Engine:
             self._admit()
             with self._log.transaction():
                 done = enrich(self._log, self._known, items)
-            self._known.update(done.opened)
+            self._known = {**self._known, **done.opened}
             self._learn([], done.rows)
             return done.added, done.passed_over
 
@@ -217,7 +255,8 @@ class Engine:
 
     def _publish(self, removed: Sequence[int], added: Sequence[tuple[int, Features]]) -> None:
         """After the commit: make it searchable. The one step that a crash may skip."""
-        self._spaces.publish(removed, added)
+        published = self._spaces.publish(removed, added)
+        self._late.published(published, added)
 
     def change(self, call: Callable[[Shelf], T]) -> T:
         """Run an operation on content IDs in one transaction; see `vector_index.content.operations`.

@@ -22,6 +22,7 @@ from vector_index.log_events import EventTables
 from vector_index.log_schema import connect
 from vector_index.log_verdicts import VerdictTables
 from vector_index.log_witness import Witness, refuse_shortened, sync_tail
+from vector_index.row_groups import RowGroups
 
 INFOS_KEPT = 200_000
 """Rows by policy whose place is kept in memory (about 400 bytes each)."""
@@ -86,6 +87,9 @@ class Log:
         self.verdicts = VerdictTables(self._db)
         self._cache = EvidenceCache()
         self._infos: dict[str, dict[int, RowInfo]] = {}
+        self._groups = RowGroups(self._read_members)
+        self._unsent: set[int] = set()
+        """Rows of the open transaction that may not have reached the file yet."""
         self._encoder = msgspec.msgpack.Encoder()
         self._evidence_decoder = msgspec.msgpack.Decoder(StoredEvidence)
         self._assignment_decoder = msgspec.msgpack.Decoder(Assignment)
@@ -120,9 +124,11 @@ class Log:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self.sequence += 1
+            self._unsent.clear()
             changes = self._db.total_changes
             try:
                 yield
+                self._db.flush()
                 if self._db.total_changes == changes:  # replays only
                     self.sequence -= 1
                 else:
@@ -134,7 +140,8 @@ class Log:
                 self.sequence = sequence
                 self._last_row = last_row
                 self._cache.clear()
-                self._infos.clear()
+                self._forget_places()
+                self._db.drop()
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 self.clusters.forget()
@@ -155,7 +162,8 @@ class Log:
         self._last_row += 1
         row = self._last_row
         evidence = StoredEvidence(item.features, item.text, item.biz, item.created_at)
-        self._db.execute(
+        self._unsent.add(row)
+        self._db.later(
             "INSERT INTO materials VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?)",
             (
                 row,
@@ -213,8 +221,24 @@ class Log:
             cached.update((row, RowInfo(*info)) for row, *info in self._read_infos(missing, policy))
         return {row: cached[row] for row in wanted if row in cached}
 
+    def _reader(self, rows: Iterable[int]) -> Callable[..., sqlite3.Cursor]:
+        """How to read of these rows: around the inserts that wait, unless one of them may be about one."""
+        return self._db.peek if self._unsent.isdisjoint(rows) else self._db.execute
+
+    def groups(self, rows: Sequence[int], policy: str) -> list[int]:
+        """By row a number that tells distinct contents apart, as `RowInfo.group` does; 0 for a row that is gone."""
+        return self._groups.of(policy, rows)
+
+    def _read_members(self, first: int, end: int) -> sqlite3.Cursor:
+        query = "SELECT row, policy, content_id FROM members WHERE row >= ? AND row < ? ORDER BY row, policy"
+        return self._reader(range(first, end))(query, (first, end))
+
+    def _forget_places(self) -> None:
+        self._infos.clear()
+        self._groups.clear()
+
     def _read_infos(self, rows: list[int], policy: str) -> sqlite3.Cursor:
-        return self._db.execute(
+        return self._reader(rows)(
             "SELECT m.row, m.material_id, m.kind, coalesce(c.content_id, ''), coalesce(c.content_id,"
             " (SELECT min(content_id) FROM members a WHERE a.row=m.row), ''), coalesce(c.exemplar, 0) FROM materials m"
             " LEFT JOIN members c ON c.row=m.row AND c.policy=?"
@@ -224,12 +248,15 @@ class Log:
 
     def _changed(self, row: int) -> None:
         """The row's place changed: read it again next time."""
+        self._unsent.add(row)
+        self._groups.forget(row)
         for cached in self._infos.values():
             cached.pop(row, None)
 
     def _placed(self, item: AssignItem, row: int, content_id: str, exemplar: bool) -> None:
         """The row's place changed, and under the item's policy it is known: the next batch finds it without a read."""
         self._changed(row)
+        self._groups.set(item.policy, row, content_id)
         cached = self._infos.setdefault(item.policy, {})
         cached[row] = RowInfo(item.material_id, item.kind, content_id, content_id, exemplar)
 
@@ -238,24 +265,24 @@ class Log:
         self.clusters.join(content_id, item.policy, row, exemplar)
         self._placed(item, row, content_id, exemplar)
 
-    def found(self, item: AssignItem, row: int, created: float, exemplar: bool = True) -> str:
-        """A new content ID with this row as its centre. Not `exemplar`: it recruits nobody."""
-        content_id = self.clusters.found(
-            item.policy, item.kind, item.material_id, item.revision, row, created, exemplar
-        )
+    def found(self, item: AssignItem, row: int, created: float, exemplar: bool = True, *, first: bool = False) -> str:
+        """A new content ID with this row as its centre. Not `exemplar`: it recruits nobody. `first`: nothing was ever
+        decided about this material id."""
+        found = self.clusters.found_first if first else self.clusters.found
+        content_id = found(item.policy, item.kind, item.material_id, item.revision, row, created, exemplar)
         self._placed(item, row, content_id, exemplar)
         return content_id
 
     def split(self, content_id: str, founder: Member, revision: int, others: Sequence[Member]) -> str:
         """Move members into a content ID of their own; see `ClusterTables.split`."""
         new = self.clusters.split(content_id, founder, revision, others, self.events.now())
-        self._infos.clear()
+        self._forget_places()
         return new
 
     def redirect(self, content_id: str, to: str) -> None:
         """Merge one content ID into another; see `ClusterTables.redirect`."""
         self.clusters.redirect(content_id, to)
-        self._infos.clear()
+        self._forget_places()
 
     def evidence(self, row: int) -> StoredEvidence:
         """What is known of a live row.
@@ -266,7 +293,8 @@ class Log:
         cached = self._cache.get(row)
         if cached is not None:
             return cached
-        found = self._db.execute("SELECT evidence FROM materials WHERE row=? AND live", (row,)).fetchone()
+        read = self._reader((row,))
+        found = read("SELECT evidence FROM materials WHERE row=? AND live", (row,)).fetchone()
         if found is None:
             raise KeyError(row)
         evidence = self._evidence_decoder.decode(found[0])
@@ -331,7 +359,7 @@ class Log:
 
     def decide(self, assignment: Assignment, policy: str, fingerprint: bytes) -> None:
         """Keep an answer."""
-        self._db.execute(
+        self._db.later(
             "INSERT INTO decisions VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 assignment.material_id,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from materials.errors import Permanent
 from materials.records import Kind
+from vector_index.buffered_writes import BufferedConnection
 from vector_index.clusters import mint
 from vector_index.log_events import Event, EventTables
 
@@ -55,7 +55,7 @@ class MembersPage(msgspec.Struct, frozen=True):
 class ClusterTables:
     """Reads and writes inside the transaction that the log has open."""
 
-    def __init__(self, connection: sqlite3.Connection, events: EventTables) -> None:
+    def __init__(self, connection: BufferedConnection, events: EventTables) -> None:
         self._db = connection
         self._events = events
         self._centres: dict[str, int] = {}
@@ -80,6 +80,27 @@ class ClusterTables:
         """Mint a content ID whose centre and only member is `row`. A digest that is taken counts the ordinal up."""
         content_id = self._mint(policy, kind, material_id, revision, row, created, None, 0)
         self._db.execute("INSERT INTO members VALUES (?, ?, ?, ?)", (row, policy, content_id, exemplar))
+        return content_id
+
+    def found_first(
+        self,
+        policy: str,
+        kind: Kind,
+        material_id: str,
+        revision: int,
+        row: int,
+        created: float,
+        exemplar: bool = True,
+    ) -> str:
+        """As `found`, for a material id about which nothing was ever decided: its digest cannot be taken."""
+        content_id = mint(policy, material_id, revision, 0)
+        self._born += 1
+        self._db.later(
+            "INSERT INTO content_ids VALUES (?, ?, ?, ?, ?, 0, ?, ?, NULL, ?, NULL)",
+            (content_id, policy, kind, material_id, revision, row, created, self._born),
+        )
+        self._db.later("INSERT INTO members VALUES (?, ?, ?, ?)", (row, policy, content_id, exemplar))
+        self._centres[content_id] = row
         return content_id
 
     def split(self, content_id: str, founder: Member, revision: int, others: Sequence[Member], created: float) -> str:
@@ -124,7 +145,7 @@ class ClusterTables:
 
     def join(self, content_id: str, policy: str, row: int, exemplar: bool) -> None:
         """Make the row a member; the first member of an emptied cluster becomes its centre."""
-        self._db.execute("INSERT INTO members VALUES (?, ?, ?, ?)", (row, policy, content_id, exemplar))
+        self._db.later("INSERT INTO members VALUES (?, ?, ?, ?)", (row, policy, content_id, exemplar))
         if content_id not in self._centres:  # else it has one
             self._db.execute("UPDATE content_ids SET centre=? WHERE content_id=? AND centre IS NULL", (row, content_id))
 
@@ -162,8 +183,9 @@ class ClusterTables:
         if missing:
             if len(self._centres) + len(missing) > CENTRES_KEPT:
                 self._centres.clear()
+                self._db.flush()
                 missing = wanted
-            rows = self._db.execute(
+            rows = self._db.peek(
                 "SELECT content_id, centre FROM content_ids"
                 " WHERE centre IS NOT NULL AND content_id IN (SELECT value FROM json_each(?))",
                 (json.dumps(missing),),

@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from materials.errors import Permanent, Retryable
+from vector_index.buffered_writes import BufferedConnection
 from vector_index.log_migrations import migrate
 
 APPLICATION_ID = 0x736F7369
@@ -134,7 +135,7 @@ CREATE TABLE commits (sequence INTEGER PRIMARY KEY, at REAL NOT NULL);
 """
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> BufferedConnection:
     """Open the log, made new where there is none, brought up to `FORMAT` where it is older. Autocommit: transactions
     are begun by hand.
 
@@ -143,7 +144,9 @@ def connect(path: Path) -> sqlite3.Connection:
         Retryable: the disk refuses (read-only, full, no right to write): nothing was changed.
     """
     try:
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+        connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, cached_statements=256, factory=BufferedConnection
+        )
     except sqlite3.OperationalError as error:
         raise _refused(path, error) from error
     try:

@@ -8,9 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-import numpy as np
-from numpy.typing import NDArray
-
 from materials.records import Feature, Features
 from vector_index.recall_engines.buffered_space import BufferedSpace
 from vector_index.segments.settings import SegmentSettings
@@ -18,11 +15,10 @@ from vector_index.spaces.dense import DenseSpace
 from vector_index.spaces.factory import make_space
 from vector_index.spaces.protocol import Space
 from vector_index.spaces.timed import TimedSpace
+from vector_index.unsearched import UnsearchedRows
 
 RowHits = list[tuple[int, float]]
 """(row, score), best first."""
-Pairwise = Callable[[Sequence[Feature]], NDArray[np.float32]]
-"""Similarity [n, n] of features that a space does not hold; spaces without it get a scratch space per batch."""
 
 
 Elsewhere = Callable[[str, str], Space | None]
@@ -52,8 +48,14 @@ class Spaces:
         self._home = home
         self._settings = settings
         self._spaces: dict[str, Space] = {}
+        self._published = 0
         if home is not None:
             shutil.rmtree(home, ignore_errors=True)
+
+    @property
+    def published(self) -> int:
+        """Rows that were ever added here: what `publish` answered last."""
+        return self._published
 
     def items(self) -> Iterable[tuple[str, Space]]:
         """Key and space."""
@@ -103,8 +105,12 @@ class Spaces:
         """An empty space that nobody else sees."""
         return make_space(schema)
 
-    def publish(self, removed: Sequence[int], added: Sequence[tuple[int, Features]]) -> None:
-        """Forget rows and make others searchable. A row in both is replaced."""
+    def publish(self, removed: Sequence[int], added: Sequence[tuple[int, Features]]) -> int:
+        """Forget rows and make others searchable. A row in both is replaced.
+
+        Returns:
+            Rows that were ever added here.
+        """
         if removed:
             for space in self._spaces.values():
                 space.remove(removed)
@@ -118,10 +124,14 @@ class Spaces:
             opened = self.open(key, schema)
             if opened is not None:
                 opened.add(rows, arrays)
+        self._published += len(added)
+        return self._published
 
 
 class BatchRecall:
     """What a batch's items find: stored rows, searched once for all, and the batch's own earlier items.
+
+    It may be made in any thread, ahead of the decision: rows that were decided since are told by `catch_up`.
 
     Args:
         spaces: what is stored.
@@ -134,36 +144,49 @@ class BatchRecall:
         self._features = features
         self._k = k
         self._stored: list[dict[str, RowHits]] = [{} for _ in features]
-        self._place_of: dict[str, dict[int, int]] = {}
-        self._similarity: dict[str, NDArray[np.float32]] = {}
+        self._numbers: dict[str, list[int]] = {}
+        self._unsearched: dict[str, UnsearchedRows] = {}
         self._scratch: dict[str, Space] = {}
         self._placed: dict[int, int] = {}
-        by_key: dict[str, list[int]] = {}
         for number, item in enumerate(features):
             for key in item:
-                by_key.setdefault(key, []).append(number)
-        for key, numbers in by_key.items():
-            self._search(key, numbers)
+                self._numbers.setdefault(key, []).append(number)
+        self.mark = spaces.published
+        """Rows that were published for sure before the search; of later ones it may have seen some."""
+        for key, numbers in self._numbers.items():
+            space = spaces.get(key)
+            if space is not None:
+                queries = [features[number][key] for number in numbers]
+                for number, hits in zip(numbers, space.search(queries, k), strict=True):
+                    self._stored[number][key] = hits
 
-    def _search(self, key: str, numbers: list[int]) -> None:
-        queries = [self._features[number][key] for number in numbers]
-        space = self._spaces.get(key)
-        if space is not None:
-            for number, hits in zip(numbers, space.search(queries, self._k), strict=True):
-                self._stored[number][key] = hits
-        if len(numbers) < 2:
-            return
-        scratch = self._spaces.scratch(queries[0].schema)
-        pairwise: Pairwise | None = getattr(scratch, "pairwise", None)
-        if pairwise is not None:
-            self._place_of[key] = {number: place for place, number in enumerate(numbers)}
-            self._similarity[key] = pairwise(queries)
-        elif scratch is not None:
-            self._scratch[key] = scratch
+    def catch_up(self, rows: Sequence[int] = (), features: Sequence[Features] = ()) -> None:
+        """Before the first decision, once. `rows`: those that the spaces did not hold when they were searched."""
+        for key, numbers in self._numbers.items():
+            late = [place for place, one in enumerate(features) if key in one]
+            if len(numbers) < 2 and not late:
+                continue
+            queries = [self._features[number][key] for number in numbers]
+            if queries[0].schema == "vector":
+                worst = [self._worst(self._stored[number].get(key, [])) for number in numbers]
+                others = [features[place][key] for place in late]
+                rest = [rows[place] for place in late]
+                self._unsearched[key] = UnsearchedRows(numbers, queries, worst, rest, others)
+                continue
+            scratch = self._spaces.scratch(queries[0].schema)
+            if scratch is not None:
+                self._scratch[key] = scratch
+                if late:
+                    scratch.add([rows[place] for place in late], [features[place][key] for place in late])
 
-    def stored_rows(self) -> set[int]:
-        """Every stored row that some item of the batch found."""
-        return {row for hits in self._stored for found in hits.values() for row, _ in found}
+    def _worst(self, hits: RowHits) -> float:
+        """The score that a further row must beat: of equals it stands behind, since it is newer."""
+        return hits[-1][1] if len(hits) >= self._k else -math.inf
+
+    def stored_rows(self, numbers: Iterable[int] | None = None, first: int | None = None) -> set[int]:
+        """The stored rows that items of the batch found. `first`: only each one's best so many."""
+        chosen = self._stored if numbers is None else [self._stored[number] for number in numbers]
+        return {row for hits in chosen for found in hits.values() for row, _ in found[:first]}
 
     def place(self, number: int, row: int) -> None:
         """Item `number` is decided and has this row: later items find it."""
@@ -178,21 +201,24 @@ class BatchRecall:
         found: dict[str, RowHits] = {}
         for key, feature in self._features[number].items():
             hits = self._stored[number].get(key, [])
-            # an earlier item's row is newer than every stored one: of equals it stands behind
-            worst = hits[-1][1] if len(hits) >= self._k else -math.inf
-            earlier = [hit for hit in self._earlier(key, number, feature) if hit[1] > worst]
+            earlier = self._earlier(key, number, feature, self._worst(hits))
             if earlier:
-                hits = sorted([*hits, *earlier], key=lambda hit: (-hit[1], hit[0]))[: self._k]
+                known = {row for row, _ in hits}
+                hits = [*hits, *(hit for hit in earlier if hit[0] not in known)]
+                hits = sorted(hits, key=_best_then_oldest)[: self._k]
             if hits:
                 found[key] = hits
         return found
 
-    def _earlier(self, key: str, number: int, feature: Feature) -> RowHits:
-        if not self._placed:
-            return []
-        if key in self._similarity:
-            places = self._place_of[key]
-            similarity = self._similarity[key][places[number]].tolist()
-            return [(row, similarity[places[other]]) for other, row in self._placed.items() if other in places]
+    def _earlier(self, key: str, number: int, feature: Feature, worst: float) -> RowHits:
+        unsearched = self._unsearched.get(key)
+        if unsearched is not None:
+            return unsearched.better(number, self._placed)
         space = self._scratch.get(key)
-        return space.search([feature], self._k)[0] if space is not None and len(space) else []
+        if space is None or not len(space):
+            return []
+        return [hit for hit in space.search([feature], self._k)[0] if hit[1] > worst]
+
+
+def _best_then_oldest(hit: tuple[int, float]) -> tuple[float, int]:
+    return -hit[1], hit[0]

@@ -1,7 +1,12 @@
-"""Group commit: one thread decides, and calls that wait at the same time share one transaction and its fsync."""
+"""Group commit: one thread decides, and calls that wait at the same time share one transaction and its fsync.
+
+Meanwhile other threads search for the calls whose turn has not come, so that no core idles over a decision or
+a disk; what is decided between a call's search and its turn is compared exactly (`late_rows`).
+"""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,9 +19,12 @@ from materials.errors import Overloaded, Retryable
 from materials.records import AssignItem, Assignment
 from vector_index.crash_points import reached
 from vector_index.engine import Engine
+from vector_index.preparation import Prepared
 
 MAX_PENDING = 4096
 """Items that may wait; beyond, callers are told to slow down."""
+AHEAD_FROM = 16
+"""Items from which a call is searched ahead of its turn: for fewer, the hop between threads costs more than that."""
 MAX_GROUP = 256
 """Items of one transaction, unless a single call brings more."""
 
@@ -24,28 +32,45 @@ logger = structlog.get_logger(__name__)
 Answer = Future[list[Assignment]]
 
 
-class _Call(msgspec.Struct, frozen=True):
+class _Call(msgspec.Struct):
     items: Sequence[AssignItem]
     answer: Answer
+    ready: bool
+    prepared: Prepared | None = None
 
 
 class Writer:
-    """The one thread that writes to an engine.
+    """The one thread that writes to an engine, and those that search ahead for it.
 
     Args:
+        searchers: threads that search ahead; 0: everything is searched by the writer.
         on_broken: called once, in the writer's thread, when the engine cannot go on and its process must be renewed.
     """
 
-    def __init__(self, engine: Engine, on_broken: Callable[[str], None], max_pending: int = MAX_PENDING) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        on_broken: Callable[[str], None],
+        max_pending: int = MAX_PENDING,
+        searchers: int | None = None,
+    ) -> None:
         self._engine = engine
         self._on_broken = on_broken
         self._max_pending = max_pending
         self._calls: deque[_Call] = deque()
+        self._unsearched: deque[_Call] = deque()
+        self._to_search = threading.Semaphore(0)
         self._pending = 0
         self._ready = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="index-writer", daemon=True)
         self._thread.start()
+        count = (os.cpu_count() or 1) if searchers is None else searchers
+        self._searchers = [
+            threading.Thread(target=self._search, name=f"index-search-{number}", daemon=True) for number in range(count)
+        ]
+        for searcher in self._searchers:
+            searcher.start()
 
     @property
     def pending(self) -> int:
@@ -61,7 +86,8 @@ class Writer:
             Retryable: the writer is closing.
         """
         self._engine.check(items)
-        call = _Call(items, Future())
+        ahead = len(items) >= AHEAD_FROM and bool(self._searchers)
+        call = _Call(items, Future(), not ahead)
         with self._ready:
             if self._closing:
                 raise Retryable("the index service is stopping")
@@ -69,7 +95,12 @@ class Writer:
                 raise Overloaded(f"{self._pending} items wait in the index, at most {self._max_pending} may")
             self._calls.append(call)
             self._pending += len(items)
-            self._ready.notify()
+            if ahead:
+                self._unsearched.append(call)
+            else:
+                self._ready.notify()
+        if ahead:
+            self._to_search.release()
         return call.answer
 
     def close(self) -> None:
@@ -78,15 +109,35 @@ class Writer:
             self._closing = True
             self._ready.notify()
         self._thread.join()
+        for _ in self._searchers:
+            self._to_search.release()
+        for searcher in self._searchers:
+            searcher.join()
+
+    def _search(self) -> None:
+        """A searcher: one call after the other, in the order of their arrival; ends when it is woken for nothing."""
+        while True:
+            self._to_search.acquire()
+            with self._ready:
+                if not self._unsearched:
+                    return
+                call = self._unsearched.popleft()
+            try:
+                call.prepared = self._engine.prepare(call.items)
+            except Exception:  # the writer does it again, and there its failure is the call's
+                logger.exception("search ahead failed")
+            with self._ready:
+                call.ready = True
+                self._ready.notify()
 
     def _next_group(self) -> list[_Call]:
         """Calls in order of arrival; empty when closing and nothing waits."""
         with self._ready:
-            while not self._calls and not self._closing:
+            while not (self._calls[0].ready if self._calls else self._closing):
                 self._ready.wait()
             group: list[_Call] = []
             size = 0
-            while self._calls and (not group or size + len(self._calls[0].items) <= MAX_GROUP):
+            while self._calls and self._calls[0].ready and (not group or size + len(self._calls[0].items) <= MAX_GROUP):
                 call = self._calls.popleft()
                 size += len(call.items)
                 group.append(call)
@@ -97,6 +148,8 @@ class Writer:
         while group := self._next_group():
             running = [call for call in group if call.answer.set_running_or_notify_cancel()]
             self._decide(running)
+            for call in group:
+                self._engine.forgo(call.prepared)
             if self._engine.broken:
                 self._on_broken(self._engine.broken)
                 return
@@ -104,7 +157,7 @@ class Writer:
 
     def _decide(self, calls: list[_Call]) -> None:
         try:
-            answers = self._engine.assign([item for call in calls for item in call.items])
+            answers = self._engine.decide([(call.items, call.prepared) for call in calls])
         except Exception as error:
             if len(calls) > 1:  # nothing of the group was done: one bad call must not fail its neighbours
                 for call in calls:
@@ -114,8 +167,5 @@ class Writer:
                     call.answer.set_exception(error)
             return
         reached("before-answer")
-        start = 0
-        for call in calls:
-            end = start + len(call.items)
-            call.answer.set_result(answers[start:end])
-            start = end
+        for call, answer in zip(calls, answers, strict=True):
+            call.answer.set_result(answer)

@@ -61,7 +61,7 @@ def _build(folder: Path, base: Vectors) -> None:
             for number in range(start, min(start + CHUNK, len(base))):
                 item = item_of(base_name(number), base[number])
                 row = log.insert_material(item, None)
-                content_id = log.found(item, row, 0.0)
+                content_id = log.found(item, row, 0.0, first=True)
                 answer = Assignment(material_id=item.material_id, kind="image", outcome="unique", content_id=content_id)
                 log.decide(answer, POLICY, item.fingerprint)
                 rows.append((row, item.features))

@@ -21,7 +21,7 @@ from vector_index.ranking import image_evidence as measure
 from vector_index.ranking.boosted_trees import BoostedTrees
 from vector_index.ranking.geometry import agree
 from vector_index.ranking.image_evidence import EMBEDDING, LOCAL, PDQ, Pair, Picture
-from vector_index.ranking.protocol import Evidence, Recall, RecallHit
+from vector_index.ranking.protocol import Evidence, Logistic, Recall, RecallHit
 
 VERIFIED = 12
 """Candidates that RANSAC looks at, the most promising first: about half a millisecond each."""
@@ -125,6 +125,28 @@ class ImageFusion:
             )
             for candidate, pair, score in zip(candidates, pairs, self._scores(ours, theirs, pairs), strict=True)
         ]
+
+    def lone_space(self, query: Evidence) -> str:
+        """See `CosineRule`: a job that computes embeddings only."""
+        features = query.features
+        if self._lone is None or any(feature.schema in (LOCAL, PDQ) for feature in features.values()):
+            return ""
+        key = measure.space_of(features, EMBEDDING)
+        return key if key and features[key].dtype == "float32" and len(features[key].shape) == 1 else ""
+
+    def rule(self, best: Sequence[float]) -> Logistic:
+        """See `CosineRule`."""
+        hits = [RecallHit("", str(rank), cosine) for rank, cosine in enumerate(best)]
+        return self._logistic(measure.background(hits, self._fitted.quiet_cosine))
+
+    def highest(self, least: float) -> Logistic:
+        """See `CosineRule`: the lower its background, the higher a query's scores."""
+        return self._logistic(min(least, self._fitted.quiet_cosine))
+
+    def _logistic(self, background: float) -> Logistic:
+        if self._lone is None:
+            raise ValueError("there are no weights for an embedding alone")
+        return Logistic(*self._lone.line(background))
 
     def _by_cosine(
         self, candidates: Sequence[Evidence], cosines: Sequence[float], line: tuple[float, float]

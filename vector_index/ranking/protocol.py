@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import exp
 from typing import Protocol
 
 import msgspec
@@ -39,6 +40,37 @@ class Recall(msgspec.Struct, frozen=True):
     """
 
     hits: dict[str, tuple[RecallHit, ...]]
+
+
+class Logistic(msgspec.Struct, frozen=True):
+    """score = 1 / (1 + exp(-(intercept + slope x cosine))), slope > 0."""
+
+    intercept: float
+    slope: float
+
+    def score(self, cosine: float) -> float:
+        """0..1."""
+        return 1.0 / (1.0 + exp(-max(-40.0, min(40.0, self.intercept + self.slope * cosine))))
+
+
+class CosineRule(Protocol):
+    """What a ranker offers beside `rank` where, for some queries, nothing but one cosine and the query's background
+    decides. Most candidates then need no evidence: what recall said of them is enough to pass them by."""
+
+    name: str
+
+    def lone_space(self, query: Evidence) -> str:
+        """The space whose cosine alone decides for this query, "" where more counts."""
+        ...
+
+    def rule(self, best: Sequence[float]) -> Logistic:
+        """The rule for a query whose hits in that space have these cosines, one for each distinct content, best first;
+        six suffice."""
+        ...
+
+    def highest(self, least: float) -> Logistic:
+        """A rule whose scores no rule exceeds for a query whose last hit has the cosine `least`."""
+        ...
 
 
 class Ranker(Protocol):

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from materials.records import Feature
 from vector_index.segments.arrays import Matrix
@@ -63,11 +62,6 @@ class DenseSpace:
             for hits in found:
                 hits.sort(key=_best_then_oldest)
         return found
-
-    def pairwise(self, features: Sequence[Feature]) -> NDArray[np.float32]:
-        """Similarity [n, n] of features that are not stored yet: the copies within one batch."""
-        matrix = stack(features)
-        return np.asarray(matrix @ matrix.T, np.float32)
 
     def frozen(self) -> Frozen:
         """What there is now, for a snapshot."""

@@ -18,6 +18,7 @@ from materials.records import AssignItem, Assignment
 from vector_index.client import AsyncIndexClient
 from vector_index.engine import Engine
 from vector_index.gatekeeper import Gatekeeper
+from vector_index.preparation import Prepared
 from vector_index.proto import index_pb2_grpc
 from vector_index.service import MAX_READS_WAITING, IndexService
 from vector_index.tokens import Gate
@@ -36,11 +37,11 @@ class HeldEngine(Engine):
         self.decided: list[str] = []
         self.reads = 0
 
-    def assign(self, items: Sequence[AssignItem]) -> list[Assignment]:
+    def decide(self, calls: Sequence[tuple[Sequence[AssignItem], Prepared | None]]) -> list[list[Assignment]]:
         self.entered.set()
         assert self.gate.wait(20)
-        self.decided += [item.material_id for item in items]
-        return super().assign(items)
+        self.decided += [item.material_id for items, _ in calls for item in items]
+        return super().decide(calls)
 
     def located(self, material_ids: Sequence[str], policy: str) -> list[tuple[Assignment | None, str]]:
         self.entered.set()

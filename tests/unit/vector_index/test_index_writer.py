@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from index_items import image, plain_rankers, vectors
+from index_items import image, near, plain_rankers, vectors
+from msgspec.structs import replace
 
 from materials.errors import Overloaded, Retryable, UsageError
 from materials.records import AssignItem, Assignment
 from vector_index.engine import Engine
+from vector_index.preparation import Prepared
 from vector_index.writer import Writer
 
 V = vectors(40)
@@ -27,13 +29,13 @@ class GatedEngine(Engine):
         self.sizes: list[int] = []
         self.poison = ""
 
-    def assign(self, items: Sequence[AssignItem]) -> list[Assignment]:
+    def decide(self, calls: Sequence[tuple[Sequence[AssignItem], Prepared | None]]) -> list[list[Assignment]]:
         self.entered.set()
         assert self.gate.wait(20)
-        self.sizes.append(len(items))
-        if any(item.material_id == self.poison for item in items):
+        self.sizes.append(sum(len(items) for items, _ in calls))
+        if any(item.material_id == self.poison for items, _ in calls for item in items):
             raise Retryable("no")
-        return super().assign(items)
+        return super().decide(calls)
 
 
 @pytest.fixture
@@ -113,3 +115,48 @@ def test_spaces_that_fall_behind_end_the_writer_but_not_the_answer(tmp_path: Pat
     mended = Engine(tmp_path, plain_rankers())
     assert mended.assign([image("b", V[0])])[0].outcome == "duplicate"
     mended.close()
+
+
+def test_what_is_decided_between_a_search_and_its_turn_is_seen(tmp_path: Path) -> None:
+    """Both calls are searched before either is decided; the second holds copies of the first's materials."""
+    engine = Engine(tmp_path, plain_rankers())
+    engine.assign([image("first", V[0])])  # the space is known from here on
+    one = [image(f"a{i}", V[i]) for i in range(1, 20)]
+    other = [image(f"b{i}", near(V[i], 0.97)) for i in range(1, 20)]
+    early, late = engine.prepare(one), engine.prepare(other)
+    assert early is not None
+    assert late is not None
+    (first,) = engine.decide([(one, early)])
+    engine.forgo(early)
+    (second,) = engine.decide([(other, late)])
+    engine.forgo(late)
+    assert [answer.content_id for answer in first] == [answer.content_id for answer in second]
+    assert {answer.outcome for answer in second} == {"duplicate"}
+    assert engine.stats().spaces["image-embedding@1"] == 39
+    engine.close()
+
+
+def test_calls_of_one_transaction_see_each_other(tmp_path: Path) -> None:
+    engine = Engine(tmp_path, plain_rankers())
+    engine.assign([image("first", V[0])])
+    calls = [[image(f"{name}{i}", near(V[i], 0.97, seed=ord(name))) for i in range(1, 20)] for name in "abc"]
+    answers = engine.decide([(items, engine.prepare(items)) for items in calls])
+    assert len({answer.content_id for call in answers for answer in call}) == 19
+    again = engine.decide([(items, None) for items in calls])
+    assert [[replace(answer, replayed=False) for answer in call] for call in again] == answers
+    engine.close()
+
+
+def test_concurrent_copies_get_one_content_id(tmp_path: Path) -> None:
+    engine = Engine(tmp_path, plain_rankers())
+    writer = Writer(engine, lambda _: None, searchers=2)
+    calls = [
+        writer.submit([image(f"{copy}-{i}", near(V[i], 0.98, seed=copy)) for i in range(20)]) for copy in range(12)
+    ]
+    answers = [call.result(60) for call in calls]
+    for i in range(20):
+        assert len({answer[i].content_id for answer in answers}) == 1
+    writer.close()
+    stored = engine.get([answer.material_id for call in answers for answer in call], "feed")
+    assert stored == [answer for call in answers for answer in call]
+    engine.close()
