@@ -167,7 +167,7 @@ IMAGE_VARIANTS = (
 VIDEO_VARIANTS = (
     Variant("frames, alignment, motion", (FRAMES,), VideoAlignment()),
     Variant("+ key frames of the best 2", (FRAMES, KEY_FRAMES), VideoAlignment(looked_at=2)),
-    Variant("+ key frames of the best 6", (FRAMES, KEY_FRAMES), VideoAlignment()),
+    Variant("+ key frames of the best 4", (FRAMES, KEY_FRAMES), VideoAlignment()),
 )
 
 

@@ -20,7 +20,7 @@ from scipy.optimize import minimize
 
 from benchmarks.fit.image_head import micro_ap
 from benchmarks.fit.video_weights import Sample, evidence
-from vector_index.ranking.video import VideoAlignment, clip_of
+from vector_index.ranking.video import VideoAlignment, clip_of, rivals
 from vector_index.ranking.video_alignment import NOTHING
 from vector_index.ranking.video_fusion import FUSED, FUSION_FILE, FusionWeights, fused_columns
 from vector_index.ranking.video_score import load_weights, probability
@@ -31,7 +31,7 @@ RANKED = 8
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """`columns`: float64 [n, 5]; `same`: bool [n]; `source`: of the query, [n]; `copies`: queries with a source."""
+    """`columns`: float64 [n, 6]; `same`: bool [n]; `source`: of the query, [n]; `copies`: queries with a source."""
 
     columns: NDArray[np.float64]
     same: NDArray[np.bool_]
@@ -54,8 +54,10 @@ def rows(samples: list[Sample], held: float, rng: np.random.Generator) -> Rows:
         measured = ranker.measure(clip, candidates)
         scores = {n: probability(weights, row) for n, (found, row) in measured.items() if found is not NOTHING}
         best = sorted(scores, key=lambda n: -measured[n][0].best_similarity)[:RANKED]
-        for number, local in ranker.local(evidence(query), candidates, {n: scores[n] for n in best}).items():
-            x.append(fused_columns(scores[number], measured[number][0].motion, local))
+        found = ranker.local(evidence(query), candidates, {n: scores[n] for n in best})
+        rival = rivals(found, candidates)
+        for number, local in found.items():
+            x.append(fused_columns(scores[number], measured[number][0].motion, local, rival[number]))
             y.append(references[number].clip == query.clip)
             source.append(query.source)
     return Rows(np.array(x), np.array(y), np.array(source), copies)

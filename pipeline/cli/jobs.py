@@ -21,7 +21,7 @@ _SPEC = """[bold]Example job.yaml[/bold]
   name: my-job
   source: {kind: files, path: input}     [dim]# a .jsonl file, or a folder of them[/dim]
   sink: {kind: files, path: out}         [dim]# gets results/*.jsonl and dead/*.jsonl[/dim]
-  plugins: [image-embedding, image-pdq, image-local, video-embedding, text-embedding]
+  plugins: [image-embedding, image-pdq, image-local, video-embedding, video-local, text-embedding]
   policy: feed
 
 [bold]Example[/bold]: sosie run job.yaml --state ./state"""

@@ -19,7 +19,7 @@ SAME_COVER = 0.6
 """Both clips matched to this share: they are the same video; a part of one is not."""
 BACKGROUND_RANKS = slice(1, 8)
 """Of the other candidates' best cosines with a frame, sorted: the first may be a copy too."""
-LOOKED_AT = 6
+LOOKED_AT = 4
 """Candidates whose key frames are compared, the most promising first: some 10 ms each for a clip of eight seconds."""
 WHOLE_INSIDE = 0.55
 """Share of the query's keypoints where the reference lies, below which the reference is a part of the picture."""
@@ -104,12 +104,13 @@ class VideoAlignment:
             if alignment is not NOTHING
         }
         local = self.local(query, candidates, scores)
+        rival = rivals(local, candidates)
         ranked = []
         for number, candidate in enumerate(candidates):
             alignment = features[number][0] if number in features else NOTHING
             seen, score = local.get(number), scores.get(number, 0.0)
             if seen is not None and number in scores:
-                score = fused(self._fusion, fused_columns(score, alignment.motion, seen))
+                score = fused(self._fusion, fused_columns(score, alignment.motion, seen, rival[number]))
             ranked.append(
                 Candidate(
                     material_id=candidate.material_id,
@@ -156,6 +157,13 @@ def features_of(aligned: Sequence[Alignment], contents: Sequence[str]) -> list[N
     similarity = best_of_others([a.best_similarity for a in aligned], contents)
     motion = best_of_others([a.best_motion for a in aligned], contents)
     return [measurements(a, similarity[n], motion[n]) for n, a in enumerate(aligned)]
+
+
+def rivals(local: Mapping[int, LocalMatch], candidates: Sequence[Evidence]) -> dict[int, float]:
+    """By the candidate's number, the highest `along` of the query with other content."""
+    along = [max(0.0, match.along) for match in local.values()]
+    others = best_of_others(along, [content_of(candidates[number]) for number in local])
+    return {number: max(0.0, value) for number, value in zip(local, others, strict=True)}
 
 
 def best_of_others(values: Sequence[float], contents: Sequence[str]) -> list[float]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vector_index.ranking.video_keypoints import LocalMatch
 
 FUSION_FILE = Path(__file__).parent / "data" / "video_fusion.json"
-FUSED = ("aligned", "along", "nothing", "static", "static_motion")
+FUSED = ("aligned", "along", "along_gap", "nothing", "static", "static_motion")
 
 
 class FusionWeights(msgspec.Struct, frozen=True):
@@ -40,8 +40,8 @@ def load_fusion(path: Path = FUSION_FILE) -> FusionWeights:
     return weights
 
 
-def fused_columns(aligned: float, motion: float, local: LocalMatch) -> NDArray[np.float64]:
-    """float64 [5], as in `FUSED`.
+def fused_columns(aligned: float, motion: float, local: LocalMatch, rival: float) -> NDArray[np.float64]:
+    """float64 [6], as in `FUSED`.
 
     A background that stands still agrees at all moments, so it counts against (`static`) unless what moves before it
     agrees as well (`static_motion`).
@@ -50,10 +50,13 @@ def fused_columns(aligned: float, motion: float, local: LocalMatch) -> NDArray[n
         aligned: the probability that the alignment of frame embeddings gives.
         motion: its motion correlation, -1..1.
         local: what the key frames' keypoints say.
+        rival: the highest `along` of the query with a candidate of other content; 0 for none. Where a rival fits
+            better, this pair is less likely to be the copy; where none does, nothing is gained.
     """
     odds = log(max(aligned, 1e-7) / max(1 - aligned, 1e-7))
     static = max(local.query_share, local.reference_share) * local.static
-    return np.array([odds, local.along, float(local.best == 0.0), static, static * max(0.0, motion)])
+    gap = min(0.0, local.along - rival)
+    return np.array([odds, local.along, gap, float(local.best == 0.0), static, static * max(0.0, motion)])
 
 
 def fused(weights: FusionWeights, columns: NDArray[np.float64]) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.fit.attacks import frame
 from materials.records import Feature, Features
 from model_plugins.builtin.image_local import ImageLocal
 from model_plugins.builtin.image_pdq import ImagePdq
@@ -281,3 +282,35 @@ def test_shipped_weights_cover_every_combination_and_state_their_training() -> N
     assert not {column for weights in fitted.before.values() for column in weights.weights} & set(measure.GEOMETRY)
     assert fitted.training["ap_cross_validated"] > 0.8
     assert fitted.training["queries"] > 300
+
+
+def test_screenshots_of_one_app_are_told_by_what_they_show() -> None:
+    """Bars and buttons agree in every pixel; what is inside decides."""
+    show, random = frame(np.random.default_rng(3)), np.random.default_rng(4)
+    pages = {seed: features(show(scene(seed), random), near(direction(99), 0.6)) for seed in range(30, 34)}
+    stored = [
+        Evidence(material_id=f"p{seed}", kind="image", content_id=f"c{seed}", features=page)
+        for seed, page in pages.items()
+    ]
+    votes = KeypointVotes()
+    votes.add(range(len(stored)), [item.features[LOCAL] for item in stored])
+
+    def scores(query: Features) -> dict[str, float]:
+        cosines = [(float(item.features[EMBEDDING].array() @ query[EMBEDDING].array()), item) for item in stored]
+        hits = {
+            EMBEDDING: tuple(
+                RecallHit(item.material_id, item.content_id, cosine)
+                for cosine, item in sorted(cosines, key=lambda found: -found[0])
+            ),
+            LOCAL: tuple(
+                RecallHit(stored[row].material_id, stored[row].content_id, score)
+                for row, score in votes.search([query[LOCAL]], 30)[0]
+            ),
+        }
+        asked = Evidence(material_id="q", kind="image", features=query)
+        return {found.material_id: found.score for found in ImageFusion().rank(asked, stored, Recall(hits))}
+
+    threshold = POLICIES["feed"].thresholds["image"]
+    assert max(scores(features(show(scene(40), random), near(direction(99), 0.6))).values()) < threshold
+    again = scores(features(show(scene(32), random), near(direction(99), 0.6)))
+    assert again.pop("p32") > max(again.values())
