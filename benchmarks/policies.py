@@ -1,6 +1,6 @@
 """Policies on copies that calibration never saw.
 
-    python -m benchmarks.policies --fit FOLDER… --judge FOLDER… [--cache DIR] [--write]
+    python -m benchmarks.policies --fit FOLDER… --judge FOLDER… [--queries N] [--cache DIR] [--write]
 
 FOLDERs are benchmark sets as `benchmarks.quality` takes them; what is fitted on the first ones is judged on the others,
 which are made with other seeds. References are stored in an engine in this process, every query is searched, and each
@@ -14,12 +14,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import yaml
 from rich.console import Console
 from rich.table import Table
@@ -28,10 +30,13 @@ from benchmarks.bench_sets import KINDS, BenchSet, Item, load
 from materials.errors import UsageError
 from materials.records import AssignItem, Kind
 from vector_index.calibration.curve import Curve, Point, ScoredPair, curve, threshold_for
-from vector_index.calibration.platt import Line, fit_line
+from vector_index.calibration.platt import Line, fit_line, log_odds
 from vector_index.calibration.reliability import reliability
 from vector_index.engine import Engine
+from vector_index.ranking.post import PostRule
+from vector_index.ranking.protocol import Ranker
 from vector_index.ranking.registry import default_rankers
+from vector_index.ranking.text import TextContainment
 
 DATA = Path(__file__).resolve().parents[1] / "vector_index" / "data"
 BATCH = 64
@@ -51,6 +56,7 @@ WANTED: Mapping[str, Wanted] = {
     "video-dedup": Wanted(0.95, 0.80, ("video",)),
     "copyright": Wanted(0.99, 0.70, ("image", "post", "video")),
 }
+CONFIDENCES = (0.95, 0.9, 0.8, 0.7, 0.5)
 CLAIM = 0.9999
 """The share of copies that a production copyright desk says it recognises."""
 
@@ -69,11 +75,30 @@ def as_item(one: Item, kind: Kind, policy: str, biz: str = "") -> AssignItem:
     )
 
 
-def judged(given: BenchSet, lines: Mapping[str, Line] | None = None) -> list[ScoredPair]:
-    """All candidates of all queries, and the copies that were not found; `lines`: other than the shipped ones."""
+def uncalibrated() -> dict[Kind, Ranker]:
+    """The rankers that ship, without what the last fit made of their scores."""
+    return {**default_rankers(), "post": PostRule(TextContainment(line=Line()))}
+
+
+def ranker_names() -> dict[Kind, str]:
+    """Whose scores are calibrated: of posts, their texts'."""
+    return {**{kind: ranker.name for kind, ranker in default_rankers().items()}, "post": TextContainment.name}
+
+
+def thinned(given: BenchSet, queries: int) -> BenchSet:
+    """The first queries, what they were copied from, and as many other references."""
+    asked = given.queries[:queries]
+    wanted = {one.content for one in asked}
+    others = [one for one in given.references if one.name not in wanted][:queries]
+    kept = {one.name for one in others} | wanted
+    return BenchSet(given.kind, [one for one in given.references if one.name in kept], asked, given.attacks)
+
+
+def judged(given: BenchSet) -> list[ScoredPair]:
+    """All candidates of all queries by their raw scores, and the copies that were not found."""
     pairs: list[ScoredPair] = []
     with tempfile.TemporaryDirectory(prefix="sosie-policies-") as folder:
-        engine = Engine(Path(folder), default_rankers(), lines=lines)
+        engine = Engine(Path(folder), uncalibrated(), lines={})
         try:
             for start in range(0, len(given.references), BATCH):
                 engine.assign([as_item(one, given.kind, "feed") for one in given.references[start : start + BATCH]])
@@ -105,28 +130,37 @@ class Fit(NamedTuple):
     sure: float
 
 
-def fit_threshold(pairs: Sequence[ScoredPair], precision: float) -> Fit:
-    """At the highest confidence that the pairs allow: few pairs show a high precision only as a count.
+def fit_threshold(pairs: Sequence[ScoredPair], wanted: Wanted) -> Fit:
+    """Between what the precision and what the recall ask for, half-way in log-odds, where there is room between them:
+    so that both hold on other pairs. At the highest confidence that the pairs allow.
 
     Raises:
         UsageError: not even the counted precision is reached.
     """
-    for confidence in (0.95, 0.9, 0.8, 0.7):
+    for confidence in CONFIDENCES:
+        seen = curve(pairs, confidence)
         try:
-            return Fit(round(threshold_for(curve(pairs, confidence), precision).threshold, 4), confidence)
+            least = threshold_for(seen, wanted.precision).threshold
         except UsageError:
+            if confidence == CONFIDENCES[-1]:
+                raise
             continue
-    return Fit(round(threshold_for(curve(pairs, 0.5), precision).threshold, 4), 0.5)
+        most = max((p.threshold for p in seen.points if p.recall_low >= wanted.recall), default=least)
+        if most > least:
+            low, high = log_odds(np.array([least, most])).tolist()
+            least = 1 / (1 + math.exp(-(low + high) / 2))
+        return Fit(round(least, 4), confidence)
+    raise AssertionError("the last confidence returns or raises")
 
 
-def gather(folders: Sequence[Path], cache: Path) -> dict[Kind, list[ScoredPair]]:
+def gather(folders: Sequence[Path], cache: Path, queries: int) -> dict[Kind, list[ScoredPair]]:
     """By kind, the raw pairs of all folders that have it."""
     found: dict[Kind, list[ScoredPair]] = {}
     for folder in folders:
         for name, kind in KINDS.items():
             given = load(folder.resolve(), name, cache)
             if given is not None:
-                found.setdefault(kind, []).extend(judged(given, lines={}))
+                found.setdefault(kind, []).extend(judged(thinned(given, queries)))
     return found
 
 
@@ -155,7 +189,7 @@ def calibrations(
     fitted: Mapping[Kind, Sequence[ScoredPair]], unseen: Mapping[Kind, Sequence[ScoredPair]]
 ) -> dict[str, dict[str, Any]]:
     """By ranker: its line, and the calibration error on unseen pairs without and with it."""
-    names = {kind: ranker.name for kind, ranker in default_rankers().items()}
+    names = ranker_names()
     stored: dict[str, dict[str, Any]] = {}
     for kind, pairs in fitted.items():
         line = fit_line(pairs)
@@ -211,16 +245,17 @@ def main() -> None:
     parser.add_argument("--fit", type=Path, nargs="+", required=True)
     parser.add_argument("--judge", type=Path, nargs="+", required=True)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "sosie-bench-features")
+    parser.add_argument("--queries", type=int, default=1000, metavar="N", help="of each kind of each folder")
     parser.add_argument("--write", action="store_true", help="store the fit in the package")
     options = parser.parse_args()
     if {path.resolve() for path in options.fit} & {path.resolve() for path in options.judge}:
         parser.error("a folder is judged that was fitted on")
-    raw, unseen = gather(options.fit, options.cache), gather(options.judge, options.cache)
+    raw, unseen = (gather(those, options.cache, options.queries) for those in (options.fit, options.judge))
     stored = calibrations(raw, unseen)
-    names = {kind: ranker.name for kind, ranker in default_rankers().items()}
+    names = ranker_names()
     line = {kind: msgspec.convert(stored[names[kind]]["line"], Line) for kind in raw}
     lines = [
-        row_of(policy, kind, fit_threshold(mapped(raw[kind], line[kind]), wanted.precision), seen)
+        row_of(policy, kind, fit_threshold(mapped(raw[kind], line[kind]), wanted), seen)
         for policy, wanted in WANTED.items()
         for kind in KINDS.values()
         if kind in raw and kind in unseen

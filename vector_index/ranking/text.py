@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materials.records import Candidate
+from vector_index.calibration import platt
+from vector_index.calibration.platt import Line
 from vector_index.ranking.protocol import Evidence, Recall
 from vector_index.ranking.text_pair import FEATURES, TextProfile, pair_features
 
@@ -60,6 +62,7 @@ class TextContainment:
 
     Args:
         weights: another fit; default the shipped one.
+        line: what makes its scores probabilities; default the shipped one.
 
     Raises:
         ValueError: the weights are for other features than this version computes.
@@ -67,10 +70,11 @@ class TextContainment:
 
     name = NAME
 
-    def __init__(self, weights: TextWeights | None = None) -> None:
+    def __init__(self, weights: TextWeights | None = None, line: Line | None = None) -> None:
         weights = weights or TextWeights.shipped()
         self._linear, self._products = weights.arrays()
         self._bias = weights.bias
+        self._line = line or platt.shipped().get(NAME, Line())
 
     def rank(self, query: Evidence, candidates: Sequence[Evidence], recall: Recall) -> list[Candidate]:
         """Score each candidate's text against the query's; relation `same` throughout."""
@@ -93,7 +97,7 @@ class TextContainment:
             return NEVER
         features = pair_features(one, other)
         logit = float(features @ self._linear + features @ self._products @ features) + self._bias
-        return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, logit))))
+        return self._line.probability(1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, logit)))))
 
 
 def text_recall(recall: Recall) -> dict[str, float]:
