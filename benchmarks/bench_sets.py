@@ -31,6 +31,8 @@ Row = dict[str, Any]
 BATCH = 8
 KINDS: Mapping[str, Kind] = {"image": "image", "video": "video", "text": "post"}
 """A folder of the benchmark -> the kind of its materials."""
+KEY_FRAMES = "model_plugins.builtin.video_local:VideoLocal"
+"""Read by the video ranker where a job names it; by its path, which holds whether or not it is registered."""
 MIN_SIDE = 640
 """Shorter side below which pictures are not decoded reduced: no plug-in asks for more."""
 
@@ -63,10 +65,8 @@ class Extractor:
         model = build_image_embedding(default_cache())
         self._session = onnxruntime.InferenceSession(str(model), options, ["CPUExecutionProvider"])
         self._plugins: dict[str, list[Plugin]] = {}
-        for manifest in registry.available():
-            if manifest.schema in EVIDENCE:
-                loaded = registry.load([manifest.name])[manifest.name]
-                self._plugins.setdefault(manifest.media, []).append(loaded)
+        for plugin in {**registry.load(_shipped()), **registry.load([KEY_FRAMES])}.values():
+            self._plugins.setdefault(plugin.manifest.media, []).append(plugin)
 
     def features(self, kind: str, media: Media) -> Features:
         """As a job would send them to the index."""
@@ -96,6 +96,10 @@ class Extractor:
             return self.features(kind, media)
         except Rejected:
             return {}
+
+
+def _shipped() -> list[str]:
+    return [manifest.name for manifest in registry.available() if manifest.schema in EVIDENCE]
 
 
 def rows(path: Path) -> list[Row]:

@@ -1,6 +1,6 @@
 """Policies on copies that calibration never saw.
 
-    python -m benchmarks.policies --fit FOLDER… --judge FOLDER… [--queries N] [--cache DIR] [--write]
+    python -m benchmarks.policies --fit FOLDER… --judge FOLDER… [--kinds image…] [--queries N] [--cache DIR] [--write]
 
 FOLDERs are benchmark sets as `benchmarks.quality` takes them; what is fitted on the first ones is judged on the others,
 which are made with other seeds. References are stored in an engine in this process, every query is searched, and each
@@ -153,14 +153,14 @@ def fit_threshold(pairs: Sequence[ScoredPair], wanted: Wanted) -> Fit:
     raise AssertionError("the last confidence returns or raises")
 
 
-def gather(folders: Sequence[Path], cache: Path, queries: int) -> dict[Kind, list[ScoredPair]]:
+def gather(folders: Sequence[Path], kinds: Sequence[str], cache: Path, queries: int) -> dict[Kind, list[ScoredPair]]:
     """By kind, the raw pairs of all folders that have it."""
     found: dict[Kind, list[ScoredPair]] = {}
     for folder in folders:
-        for name, kind in KINDS.items():
+        for name in kinds:
             given = load(folder.resolve(), name, cache)
             if given is not None:
-                found.setdefault(kind, []).extend(judged(thinned(given, queries)))
+                found.setdefault(given.kind, []).extend(judged(thinned(given, queries)))
     return found
 
 
@@ -236,7 +236,8 @@ def write(lines: Sequence[dict[str, Any]], stored: Mapping[str, Any]) -> None:
         measured = {key: one[key] for key in ("precision", "recall", "same", "different")}
         policy.setdefault("measured", {})[one["kind"]] = {**measured, "by": "benchmarks/policies.py"}
     path.write_text(head + yaml.safe_dump(policies, sort_keys=False, allow_unicode=True, width=120), "utf-8")
-    (DATA / "calibration.json").write_text(json.dumps(stored, indent=2) + "\n", "utf-8")
+    kept = json.loads((DATA / "calibration.json").read_text("utf-8"))
+    (DATA / "calibration.json").write_text(json.dumps({**kept, **stored}, indent=2) + "\n", "utf-8")
 
 
 def main() -> None:
@@ -245,12 +246,15 @@ def main() -> None:
     parser.add_argument("--fit", type=Path, nargs="+", required=True)
     parser.add_argument("--judge", type=Path, nargs="+", required=True)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "sosie-bench-features")
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--queries", type=int, default=1000, metavar="N", help="of each kind of each folder")
     parser.add_argument("--write", action="store_true", help="store the fit in the package")
     options = parser.parse_args()
     if {path.resolve() for path in options.fit} & {path.resolve() for path in options.judge}:
         parser.error("a folder is judged that was fitted on")
-    raw, unseen = (gather(those, options.cache, options.queries) for those in (options.fit, options.judge))
+    raw, unseen = (
+        gather(those, options.kinds, options.cache, options.queries) for those in (options.fit, options.judge)
+    )
     stored = calibrations(raw, unseen)
     names = ranker_names()
     line = {kind: msgspec.convert(stored[names[kind]]["line"], Line) for kind in raw}
