@@ -14,6 +14,8 @@ from vector_index.clusters import mint
 from vector_index.log_events import Event, EventTables
 
 MAX_ORDINAL = 256
+NAMES_AT_ONCE = 10_000
+"""Values of one query; SQLite takes 32,766."""
 CENTRES_KEPT = 200_000
 """Content IDs whose centre is kept in memory (about 150 bytes each)."""
 
@@ -265,13 +267,17 @@ class ClusterTables:
     def places(self, policy: str, material_ids: Iterable[str]) -> dict[str, tuple[str, int]]:
         """Material -> (content ID, row) of those that are stored members under a policy."""
         names = list(material_ids)
-        places = ",".join("?" * len(names))  # not json_each, which ends a string at a NUL
-        query = (
-            "SELECT m.material_id, c.content_id, m.row FROM materials m JOIN members c ON c.row=m.row AND c.policy=?"  # noqa: S608
-            f" WHERE m.live AND m.material_id IN ({places})"
-        )
-        found = self._db.execute(query, (policy, *names))
-        return {material_id: (content_id, row) for material_id, content_id, row in found}
+        found: dict[str, tuple[str, int]] = {}
+        for start in range(0, len(names), NAMES_AT_ONCE):
+            some = names[start : start + NAMES_AT_ONCE]
+            places = ",".join("?" * len(some))  # not json_each, which ends a string at a NUL
+            query = (
+                "SELECT m.material_id, c.content_id, m.row FROM materials m JOIN members c"  # noqa: S608
+                f" ON c.row=m.row AND c.policy=? WHERE m.live AND m.material_id IN ({places})"
+            )
+            rows = self._db.execute(query, (policy, *some))
+            found.update((material_id, (content_id, row)) for material_id, content_id, row in rows)
+        return found
 
     def rename_media(self, rows: Iterable[tuple[int, int]], policy: str, content_id: str) -> None:
         """A medium of posts has another content ID now. `rows`: (row of the post, place of the medium)."""
