@@ -68,10 +68,6 @@ class Book:
             self._entries += zip(items, answers, strict=True)
             self.changed.notify_all()
 
-    def rows(self, key: str) -> int:
-        """What the space of that key holds, if nothing else was written."""
-        return _live(list(self._entries))[1][key]
-
     def check(self, client: IndexClient, chance: random.Random, *, everything: bool = False) -> Verdict:
         """Ask the index again. Nobody may write meanwhile.
 

@@ -1,9 +1,7 @@
-"""The index service that dies on order: `python mortal_server.py ORDERS SEAL_AT [options of the service]`.
+"""The index service that dies on order: `python mortal_server.py ORDERS [options of the service]`.
 
 It is the real service, started by its own entry point; a hook at its crash points reads ORDERS, a file of one line
 `point nth`, and once it is there the process kills itself (SIGKILL) when that point is passed for the nth time.
-
-SEAL_AT: vectors after which a space is sealed, so that a small load reaches it.
 """
 
 from __future__ import annotations
@@ -39,18 +37,10 @@ def executioner(orders: Path) -> Callable[[str], None]:
     return hook
 
 
-def seal_after(count: int) -> None:
-    """Spaces that are made from here on are sealed at this size."""
-    from vector_index.spaces import dense, factory
-
-    factory.DenseSpace = lambda: dense.DenseSpace(flat_limit=count)  # type: ignore[assignment, misc]
-
-
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
     from vector_index import crash_points, server
 
     crash_points.install(executioner(Path(sys.argv[1])))
-    seal_after(int(sys.argv[2]))
-    del sys.argv[1:3]
+    del sys.argv[1]
     server.main()
