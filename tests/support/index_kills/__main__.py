@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import msgspec
-from index_kills import damage
+from index_kills import cases
 from index_kills.campaign import Done, one_damage, one_life, plan, said, summary
 
 
@@ -33,7 +33,7 @@ def main() -> int:
             pool.submit(one_life, moments, options.seed + number)
             for number, moments in enumerate(plan(options.kills, options.seed))
         ]
-        jobs += [pool.submit(one_damage, name) for name in damage.CASES]
+        jobs += [pool.submit(one_damage, name) for name in cases.CASES]
         for job in as_completed(jobs):
             for case in job.result():
                 done.append(case)

@@ -10,8 +10,7 @@ import os
 import random
 import shutil
 import sqlite3
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -26,12 +25,16 @@ BATCHES = 30
 SEED = 11
 
 
+class Skipped(Exception):
+    """This machine does not allow the case; why."""
+
+
 class Folder:
     """A filled folder, its service and what it acknowledged."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, state: Path | None = None) -> None:
         self.scenes, self.book, self.chance = Scenes(SEED), Book(), random.Random(SEED)
-        self.service = Service(place)
+        self.service = Service(place, state)
         self.index = self.service.state
         self.log = self.index / "log.sqlite"
         self.tail = self.index / "log.sqlite-wal"
@@ -168,9 +171,8 @@ def second_process(place: Path) -> Verdict:
     """Another service on the same folder is refused, and the first does not notice."""
     verdict = Verdict()
     folder = Folder(place)
-    other = Service(place / "other")
     (place / "other").mkdir()
-    other.state = folder.index
+    other = Service(place / "other", folder.index)
     folder.service.start()
     try:
         with folder.client() as client:
@@ -222,24 +224,3 @@ def foreign_log(place: Path) -> Verdict:
         aside.rename(folder.log)
         verdict.add(folder.check())
     return verdict
-
-
-CASES: dict[str, Callable[[Path], Verdict]] = {
-    case.__name__.replace("_", "-"): case
-    for case in (
-        torn_tail,
-        cut_log,
-        flipped_tail,
-        lost_log,
-        damaged_snapshots,
-        second_process,
-        other_formats,
-        foreign_log,
-    )
-}
-
-
-def run(name: str) -> Verdict:
-    """One case in a folder of its own."""
-    with tempfile.TemporaryDirectory(prefix="sosie-damage-") as place:
-        return CASES[name](Path(place))

@@ -17,6 +17,7 @@ from index_items import free_port
 from index_kills.book import Book, Verdict
 from index_kills.load import Scenes, stream
 
+from materials.errors import Retryable
 from vector_index.client import IndexClient
 
 SERVER = Path(__file__).with_name("mortal_server.py")
@@ -46,8 +47,8 @@ class Case(msgspec.Struct):
 class Service:
     """The service on one folder and port, started again and again."""
 
-    def __init__(self, folder: Path) -> None:
-        self.state = folder / "index"
+    def __init__(self, folder: Path, state: Path | None = None) -> None:
+        self.state = state or folder / "index"
         self._orders = folder / "orders"
         self._log = folder / "service.log"
         self._port = free_port()
@@ -96,6 +97,24 @@ class Service:
         """Now, from outside."""
         if self._process is not None:
             self._process.kill()
+
+    @property
+    def pid(self) -> int:
+        """Of the process that was started last."""
+        if self._process is None:
+            raise AssertionError("it was never started")
+        return self._process.pid
+
+    def serves(self) -> bool:
+        """Wait until it listens or has ended."""
+        with IndexClient(self.address, deadline=1.0) as client:
+            while self._process is not None and self._process.poll() is None:
+                try:
+                    client.stats()
+                except Retryable:
+                    continue
+                return True
+        return False
 
     def wait_dead(self) -> None:
         """Until SIGKILL has ended it.
