@@ -64,6 +64,11 @@ def _broke(error: grpc.RpcError) -> bool:
     return bool(error.code() == grpc.StatusCode.UNAVAILABLE)
 
 
+def _told(error: grpc.RpcError, before: grpc.RpcError | None) -> grpc.RpcError:
+    """Of the last two failures of a call, the one that says more: a deadline that ran out hides why."""
+    return before if before is not None and error.code() == grpc.StatusCode.DEADLINE_EXCEEDED else error
+
+
 def _stub(channel: Any) -> Any:
     make: Any = index_pb2_grpc.VectorIndexStub
     return make(channel)
@@ -204,6 +209,7 @@ class IndexClient:
 
     def _call(self, method: Any, request: Any) -> Any:
         end = time.monotonic() + self._deadline
+        before: grpc.RpcError | None = None
         while True:
             shown = self._token.metadata
             try:
@@ -217,7 +223,8 @@ class IndexClient:
                 if self._token.learn(error, shown):
                     continue
                 if not _broke(error) or time.monotonic() + PAUSE >= end:
-                    raise typed(error, self._address) from error
+                    raise typed(_told(error, before), self._address) from error
+                before = error
             time.sleep(PAUSE)
 
 
@@ -296,6 +303,7 @@ class AsyncIndexClient:
             self._stub = _stub(self._channel)
         method = getattr(self._stub, name)
         end = time.monotonic() + self._deadline
+        before: grpc.RpcError | None = None
         while True:
             shown = self._token.metadata
             try:
@@ -309,5 +317,6 @@ class AsyncIndexClient:
                 if self._token.learn(error, shown):
                     continue
                 if not _broke(error) or time.monotonic() + PAUSE >= end:
-                    raise typed(error, self._address) from error
+                    raise typed(_told(error, before), self._address) from error
+                before = error
             await asyncio.sleep(PAUSE)

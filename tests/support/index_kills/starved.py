@@ -24,7 +24,7 @@ from vector_index.client import IndexClient
 
 ROOT = Path(__file__).parents[3]
 DISK = "6m"
-IMPATIENT = 1.5
+IMPATIENT = 3.0
 """Seconds for a call that must be refused: the client repeats it till then."""
 
 
