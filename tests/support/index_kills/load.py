@@ -92,18 +92,18 @@ def stream(scenes: Scenes, client: int, seed: int) -> Iterator[list[AssignItem]]
 
 
 def _steady(scenes: Scenes, name: str, chance: random.Random) -> AssignItem:
-    kind = chance.choices(["image", "post", "video", "copyright"], [6, 2, 1, 1])[0]
+    kind = chance.choices(["image", "post", "video", "video-dedup"], [6, 2, 1, 1])[0]
     scene = chance.randrange(STEADY)
     if kind == "post":
         return scenes.post(f"p{scene}-{name}", scene)
     if kind == "video":
         return scenes.video(f"w{scene}-{name}", scene)
-    if kind == "copyright":
-        return scenes.image(f"r{scene}-{name}", scene, policy="copyright")
+    if kind == "video-dedup":
+        return scenes.image(f"d{scene}-{name}", scene, policy="video-dedup")
     return scenes.image(f"i{scene}-{name}", scene)
 
 
 def planted(item: AssignItem) -> tuple[str, int] | None:
     """The group of exact duplicates to which a material belongs: kind (by the letter of its id) and scene."""
     letter, number = item.material_id[0], item.material_id[1:].split("-", maxsplit=1)[0]
-    return None if letter in "vd" else (letter, int(number))
+    return None if letter == "v" else (letter, int(number))

@@ -9,8 +9,9 @@ import pytest
 from index_items import Vector, deletion, image, near, plain_rankers, vectors
 from index_oracle import Expected, Oracle
 
-from materials.records import AssignItem, Assignment
+from materials.records import KINDS, AssignItem, Assignment
 from vector_index.engine import Engine
+from vector_index.policies import Policy
 from vector_index.segments.settings import SegmentSettings
 
 DIM = 32
@@ -18,7 +19,10 @@ SCENES = 60
 COPIES = 12
 IDS_AT_ONCE = 400
 """Ids that are written to; later ones take the place of earlier ones, so that a long run does not only meet old ids."""
-POLICIES = ["feed", "feed", "feed", "copyright"]
+POLICIES = {
+    name: Policy(name=name, thresholds=dict.fromkeys(KINDS, threshold), margin=0.1)
+    for name, threshold in (("feed", 0.8), ("strict", 0.85))
+}
 SMALL = SegmentSettings(flat_limit=120, seal_rows=48, least_sealed=48, disk_reserve=0)
 NEAR = 0.004
 """A stored cosine may be off by so much: the engine compares exact vectors, but recall may pass over an equal one."""
@@ -37,7 +41,7 @@ class Sent:
         first = step // IDS_AT_ONCE * (IDS_AT_ONCE // 2)
         name = f"m{first + self.chance.randrange(IDS_AT_ONCE)}"
         revision = self.chance.choices([0, 1, 2, 3], [8, 4, 2, 1])[0]
-        policy = self.chance.choice(POLICIES)
+        policy = self.chance.choices(["feed", "strict"], [3, 1])[0]
         scene = hash_of(name, revision if self.chance.random() < 0.9 else self.chance.randrange(9)) % SCENES
         vector = self._copies[scene][hash_of(name) % COPIES]
         if self.chance.random() < 0.15:
@@ -62,7 +66,7 @@ def agree(answer: Assignment, expected: Expected) -> None:
 
 def run(folder: Path, seed: int, operations: int, restart_every: int) -> dict[str, int]:
     def opened() -> Engine:
-        return Engine(folder, plain_rankers(), clock=lambda: 0.0, storage=SMALL, snapshot_every=500)
+        return Engine(folder, plain_rankers(), POLICIES, clock=lambda: 0.0, storage=SMALL, snapshot_every=500)
 
     sent, oracle, engine = Sent(seed), Oracle(DIM, IDS_AT_ONCE * 60), opened()
     done = {"assigned": 0, "restarts": 0, "snapshots": 0, "searches": 0, "gets": 0}
