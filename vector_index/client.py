@@ -24,12 +24,14 @@ from vector_index.codec import (
     enrich_request,
     item_to_wire,
     lacking_from_wire,
+    search_request,
 )
 from vector_index.enrichment import MAX_PAGE, Enrichment, Lacking
 from vector_index.gatekeeper import REMEDY_KEY, RETRY_AFTER_KEY
 from vector_index.log_clusters import MembersPage
 from vector_index.proto import index_pb2 as pb
 from vector_index.proto import index_pb2_grpc
+from vector_index.where import EVERYTHING, Where
 
 DEADLINE = 30.0
 PAUSE = 0.05
@@ -144,9 +146,9 @@ class IndexClient:
         """Decide a batch; in the order of the items, durable."""
         return _assignments(self._call(self._stub.Assign, assign_request(items)), items)
 
-    def search(self, item: AssignItem, k: int = 10) -> list[Candidate]:
-        """What the item would be compared with, best first; nothing is stored."""
-        return _candidates(self._call(self._stub.Search, pb.SearchRequest(item=item_to_wire(item), k=k)))
+    def search(self, item: AssignItem, k: int = 10, where: Where = EVERYTHING) -> list[Candidate]:
+        """What the item would be compared with, best first, of what `where` lets through; nothing is stored."""
+        return _candidates(self._call(self._stub.Search, search_request(item, k, where)))
 
     def get(self, material_ids: Sequence[str], policy: str) -> list[Assignment | None]:
         """Stored assignments, None where there is none; at most 1,000 ids."""
@@ -243,9 +245,9 @@ class AsyncIndexClient:
         """Decide a batch; in the order of the items, durable."""
         return _assignments(await self._call("Assign", assign_request(items)), items)
 
-    async def search(self, item: AssignItem, k: int = 10) -> list[Candidate]:
-        """What the item would be compared with, best first; nothing is stored."""
-        return _candidates(await self._call("Search", pb.SearchRequest(item=item_to_wire(item), k=k)))
+    async def search(self, item: AssignItem, k: int = 10, where: Where = EVERYTHING) -> list[Candidate]:
+        """What the item would be compared with, best first, of what `where` lets through; nothing is stored."""
+        return _candidates(await self._call("Search", search_request(item, k, where)))
 
     async def get(self, material_ids: Sequence[str], policy: str) -> list[Assignment | None]:
         """Stored assignments, None where there is none; at most 1,000 ids."""

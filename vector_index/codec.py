@@ -12,6 +12,7 @@ from materials.errors import UsageError
 from materials.records import KINDS, OUTCOMES, AssignItem, Assignment, Candidate, Feature, Features, Relation
 from vector_index.enrichment import Enrichment, Lacking
 from vector_index.proto import index_pb2 as pb
+from vector_index.where import Where
 
 RELATIONS: tuple[Relation, ...] = get_args(Relation)
 OPS = ("upsert", "delete")
@@ -163,6 +164,26 @@ def assignment_from_wire(message: pb.Assignment) -> Assignment:
         parts=tuple([assignment_from_wire(part) for part in message.parts]),
         replayed=message.replayed,
         reason=message.reason,
+    )
+
+
+def search_request(item: AssignItem, k: int, where: Where) -> pb.SearchRequest:
+    """One search."""
+    request = pb.SearchRequest(k=k, biz=where.biz)
+    item_to_wire(item, request.item)
+    if where.since is not None:
+        request.since = where.since
+    if where.until is not None:
+        request.until = where.until
+    return request
+
+
+def where_from_wire(request: pb.SearchRequest) -> Where:
+    """What a search may answer."""
+    return Where(
+        biz=tuple(request.biz),
+        since=request.since if request.HasField("since") else None,
+        until=request.until if request.HasField("until") else None,
     )
 
 

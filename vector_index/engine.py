@@ -33,8 +33,10 @@ from vector_index.preparation import RECALL_K, Prepared, inherit, prepare_ahead
 from vector_index.ranking.protocol import Ranker
 from vector_index.recall import BatchRecall, Elsewhere, here
 from vector_index.recall_engines.protocol import CollectionLost
+from vector_index.search_filter import DEEPER, DEEPEST, admitted
 from vector_index.segments.settings import SegmentSettings
 from vector_index.validation import check_call, item_problem
+from vector_index.where import EVERYTHING, Where
 
 MAX_K = 100
 SNAPSHOT_EVERY = 20_000
@@ -293,8 +295,11 @@ class Engine:
 
     # --- reads ---
 
-    def search(self, item: AssignItem, k: int = 10) -> list[Candidate]:
+    def search(self, item: AssignItem, k: int = 10, where: Where = EVERYTHING) -> list[Candidate]:
         """What `assign` would compare the item with, best first; nothing is stored.
+
+        Args:
+            where: what may be answered; materials of the item's own kind are, at most.
 
         Raises:
             UsageError: a malformed item, an unusable feature, k out of range.
@@ -306,25 +311,36 @@ class Engine:
         if problem:
             raise UsageError(problem)
         item = inherit(item)
-        everything = [*item.parts, item]
+        features = [one.features for one in (*item.parts, item)]
+        depth = max(RECALL_K, k)
+        while True:
+            # recall takes no lock of ours: only what is read of the log afterwards takes its turn with the writer
+            recall = BatchRecall(self._spaces, features, depth)
+            with self._lock:
+                found = self._ranked(item, k, recall, where)
+            more = any(len(hits) >= depth for hits in recall.hits(len(item.parts)).values())
+            if where == EVERYTHING or len(found) >= k or not more or depth >= DEEPEST:
+                return found
+            depth = min(DEEPEST, depth * DEEPER)
+
+    def _ranked(self, item: AssignItem, k: int, recall: BatchRecall, where: Where) -> list[Candidate]:
         policy = self._policies[item.policy]
-        # recall takes no lock of ours: only what is read of the log afterwards takes its turn with the writer
-        recall = BatchRecall(self._spaces, [one.features for one in everything], max(RECALL_K, k))
-        with self._lock:
-            infos = self._log.infos(recall.stored_rows(), item.policy)
-            media: list[tuple[str, str]] = []
-            for number, part in enumerate(item.parts):
-                compared = self._comparer.compare(evidence_of(part), recall.hits(number), infos, item.policy)
-                joined = choose(comparable(compared, policy), policy, part.kind)
-                media.append((part.kind, "" if joined is None else joined.candidate.content_id))
-            hits = recall.hits(len(item.parts))
-            if media:
-                hits[POST_PARTS] = self._comparer.sharing_posts([content_id for _, content_id in media], RECALL_K)
-                infos.update(self._log.infos([row for row, _ in hits[POST_PARTS]], item.policy))
-            found: list[Compared] = self._comparer.compare(
-                evidence_of(item, tuple(media)), hits, infos, item.policy, per_space=max(k, 8)
-            )
-            return [entry.candidate for entry in comparable(found, policy)[:k]]
+        infos = self._log.infos(recall.stored_rows(), item.policy)
+        media: list[tuple[str, str]] = []
+        for number, part in enumerate(item.parts):
+            compared = self._comparer.compare(evidence_of(part), recall.hits(number), infos, item.policy)
+            joined = choose(comparable(compared, policy), policy, part.kind)
+            media.append((part.kind, "" if joined is None else joined.candidate.content_id))
+        hits = recall.hits(len(item.parts))
+        if media:
+            hits[POST_PARTS] = self._comparer.sharing_posts([content_id for _, content_id in media], RECALL_K)
+            infos.update(self._log.infos([row for row, _ in hits[POST_PARTS]], item.policy))
+        wanted = admitted(where, self._log, infos)
+        found: list[Compared] = self._comparer.compare(
+            evidence_of(item, tuple(media)), hits, wanted, item.policy, per_space=max(k, 8)
+        )
+        passing = admitted(where, self._log, wanted)  # the comparison added centres
+        return [entry.candidate for entry in comparable(found, policy) if entry.row in passing][:k]
 
     def get(self, material_ids: Sequence[str], policy: str) -> list[Assignment | None]:
         """The decisions that hold now, None for ids that were never decided under the policy."""

@@ -9,7 +9,14 @@ from typing import Any, TypeVar
 
 from materials.errors import Overloaded, UsageError
 from materials.records import AssignItem, Assignment
-from vector_index.codec import assign_response, assignment_to_wire, candidate_to_wire, enrichments, item_from_wire
+from vector_index.codec import (
+    assign_response,
+    assignment_to_wire,
+    candidate_to_wire,
+    enrichments,
+    item_from_wire,
+    where_from_wire,
+)
 from vector_index.content.calls import ContentCalls
 from vector_index.engine import Engine
 from vector_index.policies import policy_named
@@ -103,7 +110,7 @@ class IndexService(ContentCalls, index_pb2_grpc.VectorIndexServicer):
     @typed_errors
     async def Search(self, request: pb.SearchRequest, context: Any) -> pb.SearchResponse:  # noqa: ARG002, N802
         """Compare without storing."""
-        found = await self._read(self._engine.search, item_from_wire(request.item), request.k)
+        found = await self._read(self._engine.search, item_from_wire(request.item), request.k, where_from_wire(request))
         return pb.SearchResponse(candidates=[candidate_to_wire(candidate) for candidate in found])
 
     @typed_errors

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from materials.errors import Retryable
 from vector_index.recall_engines.faiss_engine import FaissEngine
-from vector_index.recall_engines.protocol import Capabilities, Labels, Matrix, Rows, Where
+from vector_index.recall_engines.protocol import Capabilities, Labels, Matrix, Rows
+from vector_index.where import Where
 
 
 class GatedEngine(FaissEngine):

@@ -118,12 +118,18 @@ class AssignResponse(_message.Message):
     def __init__(self, assignments: _Optional[_Iterable[_Union[Assignment, _Mapping]]] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("item", "k")
+    __slots__ = ("item", "k", "biz", "since", "until")
     ITEM_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
+    BIZ_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
     item: Item
     k: int
-    def __init__(self, item: _Optional[_Union[Item, _Mapping]] = ..., k: _Optional[int] = ...) -> None: ...
+    biz: _containers.RepeatedScalarFieldContainer[str]
+    since: float
+    until: float
+    def __init__(self, item: _Optional[_Union[Item, _Mapping]] = ..., k: _Optional[int] = ..., biz: _Optional[_Iterable[str]] = ..., since: _Optional[float] = ..., until: _Optional[float] = ...) -> None: ...
 
 class SearchResponse(_message.Message):
     __slots__ = ("candidates",)

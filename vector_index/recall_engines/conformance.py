@@ -23,7 +23,8 @@ import numpy as np
 
 from materials.errors import SosieError, UsageError
 from vector_index.recall_engines.choice import maker_of
-from vector_index.recall_engines.protocol import Labels, Matrix, RecallEngine, Rows, Where
+from vector_index.recall_engines.protocol import Labels, Matrix, RecallEngine, Rows
+from vector_index.where import Where
 
 DIM = 24
 COUNT = 400

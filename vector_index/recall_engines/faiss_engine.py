@@ -9,8 +9,9 @@ import numpy as np
 
 from materials.errors import UsageError
 from materials.records import Feature
-from vector_index.recall_engines.protocol import Capabilities, CollectionLost, Labels, Matrix, Rows, Where
+from vector_index.recall_engines.protocol import Capabilities, CollectionLost, Labels, Matrix, Rows
 from vector_index.spaces.dense import DenseSpace
+from vector_index.where import Where
 
 MAX_DIM = 65_536
 MAX_K = 100_000

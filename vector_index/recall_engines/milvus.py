@@ -17,7 +17,8 @@ import msgspec
 import numpy as np
 
 from materials.errors import Retryable, UsageError
-from vector_index.recall_engines.protocol import Capabilities, CollectionLost, Labels, Matrix, Rows, Where, no_hits
+from vector_index.recall_engines.protocol import Capabilities, CollectionLost, Labels, Matrix, Rows, no_hits
+from vector_index.where import Where
 
 SECONDS = 10.0
 MAX_DIM = 32_768

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materials.errors import Retryable
+from vector_index.where import Where
 
 Matrix = NDArray[np.float32]
 """Vectors [n, d], unit norm, C order."""
@@ -57,15 +58,6 @@ class Labels(msgspec.Struct, frozen=True):
     kind: str = ""
     biz: str = ""
     created_at: float = 0.0
-
-
-class Where(msgspec.Struct, frozen=True):
-    """Rows that a search may answer. Empty tuples and None allow all; `since` <= created_at < `until`."""
-
-    kinds: tuple[str, ...] = ()
-    biz: tuple[str, ...] = ()
-    since: float | None = None
-    until: float | None = None
 
 
 class RecallEngine(Protocol):

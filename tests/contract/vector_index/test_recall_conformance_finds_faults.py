@@ -11,7 +11,8 @@ from materials.errors import UsageError
 from vector_index.recall_engines import conformance
 from vector_index.recall_engines.conformance import CHECKS, Check, Failure, run, run_all
 from vector_index.recall_engines.faiss_engine import FaissEngine
-from vector_index.recall_engines.protocol import Capabilities, Labels, Matrix, Rows, Where
+from vector_index.recall_engines.protocol import Capabilities, Labels, Matrix, Rows
+from vector_index.where import Where
 
 
 class ShowsRowsLate(FaissEngine):

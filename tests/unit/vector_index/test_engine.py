@@ -14,6 +14,7 @@ from materials.errors import Permanent, UsageError
 from materials.records import Feature
 from vector_index.engine import Engine
 from vector_index.policies import policy_named
+from vector_index.where import Where
 
 V = vectors(20)
 
@@ -278,3 +279,17 @@ def test_a_crowd_of_one_picture_does_not_hide_another(engine: Engine) -> None:
     engine.assign([image(f"crowd{i}", near(V[0], 0.999, seed=i)) for i in range(25)])
     found = engine.assign([image("q", V[0])])[0]
     assert "other" in {one.material_id for one in found.candidates}
+
+
+def test_a_search_answers_only_what_its_filter_lets_through(engine: Engine) -> None:
+    """A crowd of copies of another business stands nearer than the few that are asked for."""
+    crowd = [image(f"crowd{i}", near(V[0], 0.99, seed=i), biz="ads", created_at=50.0) for i in range(200)]
+    engine.assign(crowd)
+    engine.assign([image(f"few{i}", near(V[0], 0.9, seed=500 + i), biz="feed", created_at=100.0 + i) for i in range(3)])
+    query = image("q", V[0])
+    assert {one.material_id for one in engine.search(query, 5)} <= {f"crowd{i}" for i in range(200)}
+    found = engine.search(query, 5, Where(biz=("feed",)))
+    assert {one.material_id for one in found} == {"few0", "few1", "few2"}
+    assert [one.material_id for one in engine.search(query, 5, Where(since=101.0, until=102.0))] == ["few1"]
+    assert engine.search(query, 5, Where(kinds=("video",))) == []
+    assert engine.search(query, 5, Where(biz=("nobody",))) == []

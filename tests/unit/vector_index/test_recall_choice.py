@@ -12,7 +12,7 @@ from vector_index.recall_engines import choice
 from vector_index.recall_engines.buffered_space import BufferedSpace
 from vector_index.recall_engines.choice import RecallChoice, maker_of, milvus_settings
 from vector_index.recall_engines.milvus import MilvusSettings, expression_of
-from vector_index.recall_engines.protocol import Where
+from vector_index.where import Where
 
 
 def test_an_address_carries_settings(tmp_path: Path) -> None:
