@@ -159,9 +159,13 @@ class IndexClient:
         response = self._call(self._stub.SearchBatch, _searches(items, k))
         return [_candidates(one) for one in response.responses]
 
-    def located(self, material_ids: Sequence[str], policy: str) -> list[tuple[Assignment | None, str]]:
-        """As `get`, each with the content ID that the material has now, after merges and splits; "" without one."""
-        return _located(self._call(self._stub.Get, pb.GetRequest(material_ids=material_ids, policy=policy)))
+    def located(
+        self, material_ids: Sequence[str], policy: str, brief: bool = False
+    ) -> list[tuple[Assignment | None, str]]:
+        """As `get`, each with the content ID that the material has now, after merges and splits; "" without one.
+        `brief`: without candidates."""
+        request = pb.GetRequest(material_ids=material_ids, policy=policy, brief=brief)
+        return _located(self._call(self._stub.Get, request))
 
     def delete(self, material_ids: Sequence[str], policy: str) -> list[Assignment | None]:
         """Take materials out, each at the revision that it has; None for ids that are not there; at most 1,000."""
@@ -258,9 +262,13 @@ class AsyncIndexClient:
         response = await self._call("SearchBatch", _searches(items, k))
         return [_candidates(one) for one in response.responses]
 
-    async def located(self, material_ids: Sequence[str], policy: str) -> list[tuple[Assignment | None, str]]:
-        """As `get`, each with the content ID that the material has now, after merges and splits; "" without one."""
-        return _located(await self._call("Get", pb.GetRequest(material_ids=material_ids, policy=policy)))
+    async def located(
+        self, material_ids: Sequence[str], policy: str, brief: bool = False
+    ) -> list[tuple[Assignment | None, str]]:
+        """As `get`, each with the content ID that the material has now, after merges and splits; "" without one.
+        `brief`: without candidates."""
+        request = pb.GetRequest(material_ids=material_ids, policy=policy, brief=brief)
+        return _located(await self._call("Get", request))
 
     async def delete(self, material_ids: Sequence[str], policy: str) -> list[Assignment | None]:
         """Take materials out, each at the revision that it has; None for ids that are not there; at most 1,000."""

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from materials.errors import Overloaded, UsageError
 from materials.records import AssignItem, Assignment
 from vector_index.codec import (
@@ -32,6 +34,11 @@ MAX_READS_WAITING = 128
 """Reads that may wait for a thread; beyond, callers are told to slow down."""
 
 Response = TypeVar("Response")
+
+
+def brief(assignment: Assignment) -> Assignment:
+    """Without the candidates, its parts' neither."""
+    return replace(assignment, candidates=(), parts=tuple([brief(part) for part in assignment.parts]))
 
 
 def deletion(stored: Assignment, policy: str) -> AssignItem:
@@ -131,7 +138,7 @@ class IndexService(ContentCalls, index_pb2_grpc.VectorIndexServicer):
         for assignment, content_id in stored:
             found = response.found.add(content_id=content_id)
             if assignment is not None:
-                assignment_to_wire(assignment, found.assignment)
+                assignment_to_wire(brief(assignment) if request.brief else assignment, found.assignment)
         return response
 
     @typed_errors

@@ -43,7 +43,7 @@ class Backend:
             UsageError: an unknown policy.
             Retryable: the index does not answer.
         """
-        located = await self._index.located(material_ids, policy)
+        located = await self._index.located(material_ids, policy, brief=True)
         found = [
             Found(material_id=one, material=None if decided is None else _material(decided, content_id, policy))
             for one, (decided, content_id) in zip(material_ids, located, strict=True)

@@ -138,12 +138,14 @@ class SearchResponse(_message.Message):
     def __init__(self, candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ...) -> None: ...
 
 class GetRequest(_message.Message):
-    __slots__ = ("material_ids", "policy")
+    __slots__ = ("material_ids", "policy", "brief")
     MATERIAL_IDS_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
+    BRIEF_FIELD_NUMBER: _ClassVar[int]
     material_ids: _containers.RepeatedScalarFieldContainer[str]
     policy: str
-    def __init__(self, material_ids: _Optional[_Iterable[str]] = ..., policy: _Optional[str] = ...) -> None: ...
+    brief: bool
+    def __init__(self, material_ids: _Optional[_Iterable[str]] = ..., policy: _Optional[str] = ..., brief: bool = ...) -> None: ...
 
 class Found(_message.Message):
     __slots__ = ("assignment", "content_id")

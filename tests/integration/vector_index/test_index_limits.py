@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 from index_items import free_port, image, near, post, server, vectors
+from msgspec.structs import replace
 
 from materials.errors import UsageError
 from vector_index.channels import Access, open_channel
@@ -79,6 +80,9 @@ def test_pages_of_members_and_what_a_material_belongs_to_now(address: str) -> No
             with pytest.raises(UsageError):
                 client.members_page(content_id, limit=limit)
         assert client.located(["page-3", "nobody"], "feed") == [(answers[3], content_id), (None, "")]
+        assert answers[3].candidates
+        [(brief, _)] = client.located(["page-3"], "feed", brief=True)
+        assert brief == replace(answers[3], candidates=())
 
 
 def test_several_searches_in_one_call(address: str) -> None:
