@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +21,7 @@ from pipeline.jobs import state_folder
 from vector_index import backup, snapshot
 from vector_index.client import IndexClient
 from vector_index.engine import Engine
+from vector_index.expiry import expired
 from vector_index.ranking.registry import default_rankers
 from vector_index.segments.files import SegmentError, read_description
 from vector_index.segments.saving import SEGMENTS, STORE, read_saved
@@ -133,6 +135,31 @@ def restore(
     if former is not None:
         output.out.print(f"the former index is kept as {escape(str(former))}", soft_wrap=True)
     output.out.print("Redis still holds what came later: sosie content rebuild")
+
+
+@index.command("expire", epilog="[bold]Example[/bold]: sosie index expire --days 90 --biz ads --apply")
+def expire(
+    days: Annotated[float, typer.Option("--days", help="Materials older than this go.", min=0)],
+    biz: Annotated[list[str] | None, typer.Option("--biz", help="Only of this business; may be repeated.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Delete them. Without it they are counted.")] = False,
+    state: output.StateOption = None,
+    as_json: output.JsonOption = False,
+) -> None:
+    """Delete materials that are past their time, as a producer's delete would. Run it from a timer."""
+    folder = state_folder(state)
+    pages = list(expired(folder / INDEX, time.time() - days * 86_400, tuple(biz or ())))
+    if apply and pages:
+        with IndexClient(lookups.addresses(folder).index) as client:
+            for page in pages:
+                for policy in sorted({one.policy for one in page}):
+                    client.delete([one.material_id for one in page if one.policy == policy], policy)
+    count = sum(map(len, pages))
+    if as_json:
+        output.print_json({"expired": count, "deleted": apply})
+    else:
+        output.out.print(
+            f"{count:,} materials {'deleted' if apply else 'are past their time; delete them with --apply'}"
+        )
 
 
 def _snapshot_of(folder: Path, address: str | None) -> int:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from materials.errors import SosieError, UsageError
 from pipeline.cli.main import app
 from vector_index.engine import Engine
+from vector_index.expiry import expired
 from vector_index.segments.settings import SegmentSettings
 from vector_index.server import exclusive
 
@@ -157,3 +158,14 @@ def test_verify_beside_an_open_engine(state: Path) -> None:
     assert np.isfinite(engine.stats().sequence)
     engine.close()
     assert sosie("verify", state=state)["sound"] is True
+
+
+def test_what_is_past_its_time_is_counted(tmp_path: Path) -> None:
+    engine = Engine(tmp_path / "index", plain_rankers(), clock=lambda: 1_000.0)
+    engine.assign([image("old", V[0], created_at=10.0, biz="ads"), image("young", V[1], created_at=4e9, biz="ads")])
+    engine.assign([image("undated", V[2], biz="feed")])
+    engine.close()
+    ids = [one.material_id for page in expired(tmp_path / "index", 2_000.0) for one in page]
+    assert ids == ["old", "undated"]
+    assert [one.policy for page in expired(tmp_path / "index", 2_000.0, ("ads",)) for one in page] == ["feed"]
+    assert sosie("expire", "--days", "1", "--biz", "ads", state=tmp_path) == {"expired": 1, "deleted": False}
