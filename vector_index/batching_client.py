@@ -40,22 +40,28 @@ class AsyncBatchingClient:
         client: makes the calls; closed with this one.
         max_batch: items of one call.
         in_flight: calls at a time.
+        wait: seconds that an item waits for company while a call could leave; 0: what is given in one turn of the loop.
     """
 
-    def __init__(self, client: AsyncIndexClient, max_batch: int = MAX_BATCH, in_flight: int = IN_FLIGHT) -> None:
+    def __init__(
+        self, client: AsyncIndexClient, max_batch: int = MAX_BATCH, in_flight: int = IN_FLIGHT, wait: float = 0.0
+    ) -> None:
         if max_batch < 1 or in_flight < 1:
             raise ValueError(f"max_batch and in_flight must be at least 1, not {max_batch} and {in_flight}")
         self._client = client
         self._max_batch = max_batch
         self._free = in_flight
+        self._wait = wait
         self._queue: deque[Ticket] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
     @classmethod
-    def at(cls, address: str, deadline: float = DEADLINE, access: Access | None = None) -> AsyncBatchingClient:
+    def at(
+        cls, address: str, max_batch: int = MAX_BATCH, wait: float = 0.0, access: Access | None = None
+    ) -> AsyncBatchingClient:
         """With a client of its own."""
-        return cls(AsyncIndexClient(address, deadline, access))
+        return cls(AsyncIndexClient(address, access=access), max_batch, wait=wait)
 
     async def assign_one(self, item: AssignItem) -> Assignment:
         """Decide one item; durable. Cancelled before it left, it is not sent.
@@ -68,8 +74,9 @@ class AsyncBatchingClient:
         future: asyncio.Future[Assignment] = asyncio.get_running_loop().create_future()
         self._queue.append((item, future))
         if self._free:
-            # after the coroutines that are ready now: what is given in one turn of the loop leaves together
-            asyncio.get_running_loop().call_soon(self._send)
+            # with 0, after the coroutines that are ready now: what is given in one turn of the loop leaves together
+            wait = 0.0 if len(self._queue) >= self._max_batch else self._wait
+            asyncio.get_running_loop().call_later(wait, self._send)
         return await future
 
     async def close(self) -> None:
