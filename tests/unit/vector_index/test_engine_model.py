@@ -25,8 +25,8 @@ POLICIES = {
 }
 SMALL = SegmentSettings(flat_limit=120, seal_rows=48, least_sealed=48, disk_reserve=0)
 NEAR = 0.01
-"""A best cosine may be off by so much: among dozens of copies within 0.007 of one another, 8-bit codes may rank an exact
-one below the hits that are compared exactly. Content IDs must agree all the same."""
+"""A best cosine may be off by so much: among dozens of copies within 0.007 of one another, 8-bit codes may rank an
+exact one below the hits that are compared exactly. Content IDs must agree all the same."""
 
 
 class Sent:
