@@ -1,6 +1,6 @@
 """The short way through fine ranking, where one cosine alone decides (`CosineRule`): what cannot matter is not read.
 
-Recall found cosines already, from 8-bit codes. With the rule for this query they bound every score, so that evidence is
+Recall found cosines already, a little off. With the rule for this query they bound every score, so that evidence is
 read only of candidates that reach `FLOOR`; a material whose best hit cannot reach it is compared with nobody.
 """
 
@@ -17,10 +17,10 @@ from vector_index.log import Log, RowInfo
 from vector_index.ranking.protocol import CosineRule, Evidence, Logistic
 from vector_index.recall import RowHits
 
-FLOOR = 0.05
+FLOOR = 0.1
 """Candidates of a lower score are not reported: no policy's threshold is near."""
-CODE_ERROR = 0.02
-"""A cosine from 8-bit codes is off by no more than this (measured on unit vectors of 256 and 512: 0.008 at most)."""
+CODE_ERROR = 0.005
+"""A space's cosines come from vectors in half precision, or from a recall engine's own: off by less than this."""
 AT_ONCE = 10
 """Hits whose content is asked for at once: enough, as a rule, for the candidates and the background."""
 CONTENTS = 6

@@ -14,6 +14,7 @@ from index_items import image, near, vectors
 from vector_index.buffered_writes import BufferedConnection
 from vector_index.engine import Engine
 from vector_index.late_rows import Changes, LateRows
+from vector_index.lone_cosine import FLOOR
 from vector_index.ranking.registry import default_rankers
 from vector_index.row_groups import PAGE, RowGroups
 from vector_index.unsearched import UnsearchedRows
@@ -120,6 +121,10 @@ def test_one_cosine_decides_as_the_whole_ranker_does(tmp_path: Path) -> None:
         assert (short.outcome, short.content_id) == (long.outcome, long.content_id)
         kept = {candidate.material_id: candidate.score for candidate in short.candidates}
         whole = {candidate.material_id: candidate.score for candidate in long.candidates}
-        assert kept.keys() <= whole.keys()
-        assert all(abs(kept[name] - whole[name]) < 1e-6 for name in kept)
-        assert all(score < 0.05 for name, score in whole.items() if name not in kept)
+        for name, score in kept.items():
+            if name in whole:
+                assert abs(score - whole[name]) < 1e-6
+            else:  # a centre that stands behind the ten that the long way reports
+                assert len(whole) == 10
+                assert score <= min(whole.values())
+        assert all(score < FLOOR for name, score in whole.items() if name not in kept)
