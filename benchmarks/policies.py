@@ -56,6 +56,11 @@ WANTED: Mapping[str, Wanted] = {
     "video-dedup": Wanted(0.95, 0.80, ("video",)),
     "copyright": Wanted(0.99, 0.70, ("image", "post", "video")),
 }
+LIKELY, SURE = 0.5, 0.9
+"""No pair that is more likely different joins, and a sure one does (posts with media score 0.975 at most), where both
+what is asked for allow it."""
+WELL_CALIBRATED = 0.005
+"""Expected calibration error on the fit's own pairs up to which a ranker is taken at its word."""
 CONFIDENCES = (0.95, 0.9, 0.8, 0.7, 0.5)
 CLAIM = 0.9999
 """The share of copies that a production copyright desk says it recognises."""
@@ -146,21 +151,31 @@ def fit_threshold(pairs: Sequence[ScoredPair], wanted: Wanted) -> Fit:
                 raise
             continue
         most = max((p.threshold for p in seen.points if p.recall_low >= wanted.recall), default=least)
-        if most > least:
-            low, high = log_odds(np.array([least, most])).tolist()
-            least = 1 / (1 + math.exp(-(low + high) / 2))
-        return Fit(round(least, 4), confidence)
+        if most <= least:
+            return Fit(round(least, 4), confidence)
+        low, high = log_odds(np.array([least, most])).tolist()
+        middle = 1 / (1 + math.exp(-(low + high) / 2))
+        return Fit(round(min(max(middle, min(LIKELY, most)), max(SURE, least)), 4), confidence)
     raise AssertionError("the last confidence returns or raises")
 
 
-def gather(folders: Sequence[Path], kinds: Sequence[str], cache: Path, queries: int) -> dict[Kind, list[ScoredPair]]:
-    """By kind, the raw pairs of all folders that have it."""
+def gather(
+    folders: Sequence[Path], kinds: Sequence[str], cache: Path, queries: int, kept: Path | None
+) -> dict[Kind, list[ScoredPair]]:
+    """By kind, the raw pairs of all folders that have it; out of the folder `kept`, where they lie there already."""
     found: dict[Kind, list[ScoredPair]] = {}
     for folder in folders:
         for name in kinds:
             given = load(folder.resolve(), name, cache)
             if given is not None:
-                found.setdefault(given.kind, []).extend(judged(thinned(given, queries)))
+                file = None if kept is None else kept / f"pairs-{folder.name}-{name}-{queries}.msgpack"
+                if file is not None and file.is_file():
+                    pairs = msgspec.msgpack.decode(file.read_bytes(), type=list[ScoredPair])
+                else:
+                    pairs = judged(thinned(given, queries))
+                if file is not None:
+                    file.write_bytes(msgspec.msgpack.encode(pairs))
+                found.setdefault(given.kind, []).extend(pairs)
     return found
 
 
@@ -192,7 +207,8 @@ def calibrations(
     names = ranker_names()
     stored: dict[str, dict[str, Any]] = {}
     for kind, pairs in fitted.items():
-        line = fit_line(pairs)
+        off = reliability(pairs).expected_error
+        line = Line() if off <= WELL_CALIBRATED else fit_line(pairs)
         others = unseen.get(kind, [])
         stored[names[kind]] = {
             "line": {"slope": round(line.slope, 4), "shift": round(line.shift, 4)},
@@ -248,12 +264,14 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "sosie-bench-features")
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--queries", type=int, default=1000, metavar="N", help="of each kind of each folder")
+    parser.add_argument("--pairs", type=Path, help="keep scored pairs in this folder; good until a ranker changes")
     parser.add_argument("--write", action="store_true", help="store the fit in the package")
     options = parser.parse_args()
     if {path.resolve() for path in options.fit} & {path.resolve() for path in options.judge}:
         parser.error("a folder is judged that was fitted on")
     raw, unseen = (
-        gather(those, options.kinds, options.cache, options.queries) for those in (options.fit, options.judge)
+        gather(those, options.kinds, options.cache, options.queries, options.pairs)
+        for those in (options.fit, options.judge)
     )
     stored = calibrations(raw, unseen)
     names = ranker_names()
