@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 
 GROUP = "sosie.plugins"
 _OURS = "model_plugins.builtin."
-UNLISTED = (EntryPoint("video-local", f"{_OURS}video_local:VideoLocal", GROUP),)
-"""Built-ins that the metadata of an installation older than they are does not list."""
 
 
 def target_of(name: str) -> str:
     """`package.module:Class` of an installed plug-in's name, or of a dotted path, which is one; "" when unknown."""
     if ":" in name:
         return name
-    return next((point.value for point in (*entry_points(group=GROUP), *UNLISTED) if point.name == name), "")
+    return next((point.value for point in entry_points(group=GROUP) if point.name == name), "")
 
 
 def is_built_in(target: str) -> bool:

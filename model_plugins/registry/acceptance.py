@@ -17,7 +17,6 @@ from model_plugins.registry.installed import GROUP
 from model_plugins.registry.wheel_cache import WheelCache
 from model_plugins.registry.wheel_store import WheelMissing, WheelStore
 from model_plugins.registry.wheels import missing_requirements, read_wheel
-from model_plugins.targets import UNLISTED
 
 log = structlog.get_logger(__name__)
 
@@ -99,4 +98,4 @@ class Acceptance:
 
 def installed_names() -> frozenset[str]:
     """Of all installed plug-ins."""
-    return frozenset(point.name for point in (*entry_points(group=GROUP), *UNLISTED))
+    return frozenset(point.name for point in entry_points(group=GROUP))

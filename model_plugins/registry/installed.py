@@ -15,7 +15,6 @@ import structlog
 
 from materials.errors import UsageError
 from model_plugins.protocol import Manifest, Plugin
-from model_plugins.targets import UNLISTED
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +34,7 @@ def load(names: Sequence[str]) -> dict[str, Plugin]:
         UsageError: an unknown name (with the nearest known ones), a name that two distributions claim or that is
             asked for twice, or code that cannot be imported or is not a plug-in.
     """
-    known = _by_name((*entry_points(group=GROUP), *UNLISTED))
+    known = _by_name(entry_points(group=GROUP))
     plugins: dict[str, Plugin] = {}
     for asked in names:
         if ":" in asked:
@@ -59,7 +58,7 @@ def load(names: Sequence[str]) -> dict[str, Plugin]:
 def available() -> list[Manifest]:
     """The manifests of all registered plug-ins that load, by name; each that does not is logged with the reason."""
     manifests = []
-    for name in sorted({point.name for point in (*entry_points(group=GROUP), *UNLISTED)}):
+    for name in sorted({point.name for point in entry_points(group=GROUP)}):
         try:
             manifests.append(load([name])[name].manifest)
         except UsageError as error:

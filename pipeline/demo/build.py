@@ -31,7 +31,7 @@ JOB: Final[dict[str, Any]] = {
     "source": {"kind": "files", "path": "input"},
     "sink": {"kind": "files", "path": "."},
     "plugins": [
-        *("image-embedding", "image-pdq", "image-local", "video-embedding", "text-embedding"),
+        *("image-embedding", "image-pdq", "image-local", "video-embedding", "video-local", "text-embedding"),
         *({"name": name, "need": "optional", "patience_s": 120} for name in PLUGINS),
     ],
     "policy": "feed",

@@ -14,7 +14,7 @@ import yaml
 
 from deploy.addresses import Addresses
 
-PLUGINS = ["image-embedding", "image-pdq", "image-local", "video-embedding", "text-embedding"]
+PLUGINS = ["image-embedding", "image-pdq", "image-local", "video-embedding", "video-local", "text-embedding"]
 COMMAND = [sys.executable, "-m", "pipeline.cli.main"]
 
 

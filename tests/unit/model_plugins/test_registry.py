@@ -41,7 +41,6 @@ IMAGE = EntryPoint("image-embedding", "model_plugins.builtin.image_embedding:Ima
 
 def given(monkeypatch: pytest.MonkeyPatch, *points: EntryPoint) -> None:
     """Other distributions than those that are installed."""
-    monkeypatch.setattr(installed, "UNLISTED", ())
     monkeypatch.setattr(installed, "entry_points", lambda group: EntryPoints(points).select(group=group))
 
 
