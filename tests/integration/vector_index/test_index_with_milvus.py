@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from index_items import IMAGE, deletion, free_port, image, near, plain_rankers, server, vectors
-from local_milvus import LocalMilvus, packages
+from local_milvus import LocalMilvus
 from model_servers import wait_until
 
 from materials.errors import Retryable, SosieError
@@ -153,12 +153,7 @@ def test_a_space_moves_to_milvus_and_back(tmp_path: Path, milvus: LocalMilvus) -
     assert len(content_ids) == 1
 
 
-def test_the_service_takes_the_option_and_survives_kills(
-    tmp_path: Path, milvus: LocalMilvus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = packages()
-    if folder is not None:
-        monkeypatch.setenv("PYTHONPATH", str(folder))
+def test_the_service_takes_the_option_and_survives_kills(tmp_path: Path, milvus: LocalMilvus) -> None:
     option = f"image-embedding=milvus:{milvus.uri}?seconds=5"
     kept: list[Assignment] = []
     for round_ in range(2):
