@@ -45,10 +45,7 @@ def test_the_plan_of_two_hundred_kills_leaves_no_moment_out() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=() if name in ("flipped-tail", "full-disk") else pytest.mark.soak)
-        for name in cases.CASES
-    ],
+    [pytest.param(name, marks=() if name == "flipped-tail" else pytest.mark.soak) for name in cases.CASES],
 )
 def test_damage_is_survived_or_refused_in_one_line(name: str) -> None:
     try:
