@@ -1,12 +1,13 @@
 """Policies on copies that calibration never saw.
 
-    python -m benchmarks.policies --fit FOLDER… --judge FOLDER… [--kinds image…] [--queries N] [--cache DIR] [--write]
+    python -m benchmarks.policies --fit FOLDER… [--judge FOLDER…] [--kinds image…] [--queries N] [--cache DIR] [--write]
 
 FOLDERs are benchmark sets as `benchmarks.quality` takes them; what is fitted on the first ones is judged on the others,
-which are made with other seeds. References are stored in an engine in this process, every query is searched, and each
-candidate is a pair: of same content where it is what the query was copied from. A copy whose source is not among the
-candidates counts as missed. Fitted are one line for each ranker (`vector_index/data/calibration.json`) and the
-thresholds that each policy's precision asks for; `--write` stores both in the package. The last line is a JSON object.
+which are made with other seeds; without `--judge` every second query is fitted on and the rest judged. References are
+stored in an engine in this process, every query is searched, and each candidate is a pair: of same content where it is
+what the query was copied from. A copy whose source is not among the candidates counts as missed. Fitted are one line
+for each ranker (`vector_index/data/calibration.json`) and the thresholds that each policy's precision asks for;
+`--write` stores both in the package. The last line is a JSON object.
 """
 
 from __future__ import annotations
@@ -160,15 +161,27 @@ def fit_threshold(pairs: Sequence[ScoredPair], wanted: Wanted) -> Fit:
 
 
 def gather(
-    folders: Sequence[Path], kinds: Sequence[str], cache: Path, queries: int, kept: Path | None
+    folders: Sequence[Path],
+    kinds: Sequence[str],
+    cache: Path,
+    queries: int,
+    kept: Path | None,
+    half: int | None = None,
 ) -> dict[Kind, list[ScoredPair]]:
-    """By kind, the raw pairs of all folders that have it; out of the folder `kept`, where they lie there already."""
+    """By kind, the raw pairs of all folders that have it; out of the folder `kept`, where they lie there already.
+
+    Args:
+        half: 0 or 1 takes every second query only.
+    """
     found: dict[Kind, list[ScoredPair]] = {}
     for folder in folders:
         for name in kinds:
             given = load(folder.resolve(), name, cache)
             if given is not None:
-                file = None if kept is None else kept / f"pairs-{folder.name}-{name}-{queries}.msgpack"
+                if half is not None:
+                    given = BenchSet(given.kind, given.references, given.queries[half::2], given.attacks)
+                ending = "" if half is None else f"-{half}"
+                file = None if kept is None else kept / f"pairs-{folder.name}-{name}-{queries}{ending}.msgpack"
                 if file is not None and file.is_file():
                     pairs = msgspec.msgpack.decode(file.read_bytes(), type=list[ScoredPair])
                 else:
@@ -260,7 +273,7 @@ def main() -> None:
     """Fit, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fit", type=Path, nargs="+", required=True)
-    parser.add_argument("--judge", type=Path, nargs="+", required=True)
+    parser.add_argument("--judge", type=Path, nargs="+", default=[], help="none: the other half of the queries")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "sosie-bench-features")
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--queries", type=int, default=1000, metavar="N", help="of each kind of each folder")
@@ -269,10 +282,11 @@ def main() -> None:
     options = parser.parse_args()
     if {path.resolve() for path in options.fit} & {path.resolve() for path in options.judge}:
         parser.error("a folder is judged that was fitted on")
-    raw, unseen = (
-        gather(those, options.kinds, options.cache, options.queries, options.pairs)
-        for those in (options.fit, options.judge)
-    )
+    given = options.kinds, options.cache, options.queries, options.pairs
+    if options.judge:
+        raw, unseen = (gather(folders, *given) for folders in (options.fit, options.judge))
+    else:
+        raw, unseen = (gather(options.fit, *given, half) for half in (0, 1))
     stored = calibrations(raw, unseen)
     names = ranker_names()
     line = {kind: msgspec.convert(stored[names[kind]]["line"], Line) for kind in raw}
