@@ -28,7 +28,7 @@ from pipeline.cli.main import app
 from pipeline.person import person
 
 ROOT = Path(__file__).parents[3]
-WITHOUT_JSON = {"sosie demo", "sosie model announce"}  # a summary.json, no end
+WITHOUT_JSON = {"sosie demo", "sosie gateway", "sosie model announce"}  # a summary.json; no end
 
 WITHOUT_STATE = {"sosie plugin new", "sosie plugin check", "sosie model golden", "sosie model announce"}
 
