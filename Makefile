@@ -14,6 +14,7 @@ help:            ## this list
 setup: .venv/.ready  ## install everything into .venv, .venv-model and the model cache
 	@.venv/bin/python -m deploy.model_server.environment --uv $(UV)
 	@.venv/bin/python -m model_plugins.recipes.build
+	@.venv/bin/python -m deploy.jars.maven
 
 .tools/.ready: Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "sosie needs Python 3.11; name one: make setup PYTHON=/path/to/python3.11"; exit 1; }

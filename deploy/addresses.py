@@ -14,6 +14,7 @@ ENVIRONMENT = {
     "redis": "SOSIE_REDIS",
     "index": "SOSIE_INDEX",
     "triton": "SOSIE_TRITON",
+    "kafka": "SOSIE_KAFKA",
 }
 """Part -> the environment variable that gives its address."""
 
@@ -21,7 +22,8 @@ ENVIRONMENT = {
 class Addresses(msgspec.Struct, frozen=True):
     """What a client needs to reach a running stack.
 
-    `zookeeper`, `index`, `triton` (gRPC): `host:port`; `redis`: `redis://host:port/0`; `gateway`: `http://host:port`.
+    `zookeeper`, `index`, `triton` (gRPC): `host:port`; `redis`: `redis://host:port/0`; `gateway`: `http://host:port`;
+    `kafka`: `host:port[,host:port…]`, empty where the stack has none.
     """
 
     zookeeper: str
@@ -29,18 +31,21 @@ class Addresses(msgspec.Struct, frozen=True):
     index: str
     triton: str = ""
     gateway: str = ""
+    kafka: str = ""
 
 
 class GivenAddresses(msgspec.Struct, frozen=True):
     """Parts that run elsewhere: they are used and not started. Empty means: start it here.
 
-    `zookeeper` is a connect string (`host:port[,host:port…][/chroot]`), `redis` a URL.
+    `zookeeper` is a connect string (`host:port[,host:port…][/chroot]`), `redis` a URL, `kafka` bootstrap servers
+    (`host:port[,host:port…]`). Kafka is started here only when it is asked for.
     """
 
     zookeeper: str = ""
     redis: str = ""
     index: str = ""
     triton: str = ""
+    kafka: str = ""
 
     @classmethod
     def read(cls, environment: Mapping[str, str], **options: str) -> GivenAddresses:
@@ -55,6 +60,7 @@ class GivenAddresses(msgspec.Struct, frozen=True):
             redis=_checked_redis(values["redis"]),
             index=_checked_host_port("index", values["index"]),
             triton=_checked_host_port("triton", values["triton"]),
+            kafka=_checked_brokers(values["kafka"]),
         )
 
 
@@ -66,6 +72,7 @@ class FixedPorts(msgspec.Struct, frozen=True):
     index: int = 0
     triton: int = 0
     gateway: int = 0
+    kafka: int = 0
 
 
 def host_port(address: str) -> tuple[str, int]:
@@ -96,6 +103,12 @@ def _checked_quorum(connect: str) -> str:
     for server in servers.split(",") if connect else ():
         _checked_host_port("zookeeper", server or ",")
     return connect
+
+
+def _checked_brokers(bootstrap: str) -> str:
+    for server in bootstrap.split(",") if bootstrap else ():
+        _checked_host_port("kafka", server.strip() or ",")
+    return bootstrap.replace(" ", "")
 
 
 def _checked_redis(address: str) -> str:

@@ -54,6 +54,7 @@ _OF_WORKERS = (
     "SOSIE_METRICS_BIND",
     "SOSIE_METRICS_ADVERTISE",
 )
+_PREFIXES = ("AWS_", "SOSIE_KAFKA_")
 
 
 class SessionCluster(msgspec.Struct, frozen=True):
@@ -177,8 +178,9 @@ def rest_get(rest_url: str, path: str, seconds: float = 5.0) -> dict[str, Any]:
 
 
 def worker_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """What the workers of a cluster are given of our environment: where credentials, allow list and library are."""
-    return {name: value for name, value in environment.items() if name in _OF_WORKERS or name.startswith("AWS_")}
+    """What the workers of a cluster are given of our environment: where credentials, allow list and library are, and the
+    secrets that a job's Kafka settings refer to."""
+    return {name: value for name, value in environment.items() if name in _OF_WORKERS or name.startswith(_PREFIXES)}
 
 
 def _flink_variables(folder: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from deploy.jars.maven import connector_jar
 from deploy.java import flink_home, flink_lib, flink_python_jar, java_home
 from deploy.ports import LOOPBACK
 
@@ -130,12 +131,12 @@ def write_configuration(folder: Path, values: dict[str, Any]) -> None:
 
 
 def link_library(folder: Path) -> None:
-    """Make a FLINK_LIB_DIR: Flink's own jars and flink-python.
+    """Make a FLINK_LIB_DIR: Flink's own jars, flink-python and the Kafka connector.
 
-    flink-python has to be on the cluster's class path; shipped with each job instead it leaks metaspace.
+    The last two have to be on the cluster's class path; shipped with each job instead they leak metaspace.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for jar in [*flink_lib().glob("*.jar"), flink_python_jar()]:
+    for jar in [*flink_lib().glob("*.jar"), flink_python_jar(), connector_jar()]:
         link = folder / jar.name
         if not link.exists():
             link.unlink(missing_ok=True)

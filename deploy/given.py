@@ -10,9 +10,11 @@ import tritonclient.grpc
 from kazoo.client import KazooClient
 from kazoo.handlers.threading import KazooTimeoutError
 
-from deploy.addresses import ENVIRONMENT, GivenAddresses
+from deploy.addresses import ENVIRONMENT, GivenAddresses, host_port
 from deploy.parts.catalogue import given_parts
 from deploy.parts.index import check_channel, check_index
+from deploy.parts.kafka import check_broker
+from deploy.parts.part import Unhealthy
 from materials.errors import UsageError
 
 SECONDS = 4.0
@@ -46,11 +48,25 @@ def _triton(address: str) -> None:
             raise ConnectionError("it answers, and is not ready")
 
 
+def _kafka(address: str) -> None:
+    """One of the bootstrap servers is enough: it names the others."""
+    servers = address.split(",")
+    for server in servers:
+        try:
+            check_broker(*host_port(server), SECONDS)
+        except (OSError, Unhealthy):
+            if server == servers[-1]:
+                raise
+        else:
+            return
+
+
 CHECKS: dict[str, Callable[[str], None]] = {
     "zookeeper": _zookeeper,
     "redis": _redis,
     "index": _index,
     "triton": _triton,
+    "kafka": _kafka,
 }
 
 
@@ -62,7 +78,7 @@ def reason_unreachable(part: str, address: str) -> str:
         return f"no answer within {SECONDS:g} s"
     except grpc.RpcError as error:
         return f"it answers {error.code().name}" if isinstance(error, grpc.Call) else str(error)
-    except (OSError, redis.RedisError, tritonclient.grpc.InferenceServerException) as error:
+    except (OSError, Unhealthy, redis.RedisError, tritonclient.grpc.InferenceServerException) as error:
         return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
     return ""
 

@@ -48,7 +48,7 @@ class PartRecord(msgspec.Struct, kw_only=True):
 class StackRecord(msgspec.Struct, kw_only=True):
     """The whole file. `ready`: every part has been healthy at least once since this supervisor started.
 
-    `extras`: heavy models that the model server has beside the light ones.
+    `extras`: heavy models that the model server has beside the light ones. `kafka`: whether a broker was asked for.
     """
 
     version: int = 1
@@ -56,6 +56,7 @@ class StackRecord(msgspec.Struct, kw_only=True):
     ready: bool = False
     given: GivenAddresses = GivenAddresses()
     extras: tuple[str, ...] = ()
+    kafka: bool = False
     parts: dict[str, PartRecord] = {}
 
     def addresses(self) -> Addresses:
@@ -67,6 +68,7 @@ class StackRecord(msgspec.Struct, kw_only=True):
             index=found.get("index", ""),
             triton=found.get("triton", ""),
             gateway=found.get("gateway", ""),
+            kafka=found.get("kafka", ""),
         )
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from deploy.addresses import ENVIRONMENT, Addresses, FixedPorts, GivenAddresses
 from deploy.given import reason_unreachable, require_reachable
+from deploy.jars import maven
 from deploy.java import clean_environment
 from deploy.keeper import mark_of
 from deploy.model_server.catalogue import parse_extras, served
@@ -43,6 +44,7 @@ def up(
     on_event: Say | None = None,
     fixed: FixedPorts | None = None,
     extras: Collection[str] = (),
+    kafka: bool = False,
 ) -> Addresses:
     """Bring the stack of a state folder up and wait until it is healthy. Harmless when it is up already.
 
@@ -53,6 +55,7 @@ def up(
         on_event: gets a line for each part that becomes healthy or fails, and for each set-up step.
         fixed: ports to use, whatever was used before.
         extras: heavy models to serve, as `parse_extras` gives them, beside those that SOSIE_MODELS names.
+        kafka: whether to run a Kafka broker, too, unless one is given.
 
     Raises:
         UsageError: a given part is unreachable, a fixed port is taken, the folder cannot be written, an extra is
@@ -69,10 +72,11 @@ def up(
         if alive(running.supervisor):
             _refuse_other_request(state, running, given, fixed)
             _refuse_more_extras(state, running, wanted)
+            _refuse_late_kafka(state, running, kafka)
             require_reachable(running.given)
             return _await_ready(state, timeout, say)
         require_reachable(given)
-        parts = parts_to_start(given)
+        parts = parts_to_start(given, kafka)
         _prepare(parts, wanted, say)
         refuse_taken_ports(running, fixed, parts)
         if not parts:
@@ -82,7 +86,7 @@ def up(
                 record.parts[name] = PartRecord(name=name, state="given", address=address)
             save(state, record)
             return record.addresses()
-        request = Request(given, fixed, wanted)
+        request = Request(given, fixed, wanted, kafka)
         (run_folder(state) / REQUEST).write_bytes(msgspec.json.encode(request))
         _start_supervisor(state)
         try:
@@ -202,6 +206,14 @@ def _refuse_more_extras(state: Path, running: StackRecord, wanted: tuple[str, ..
         )
 
 
+def _refuse_late_kafka(state: Path, running: StackRecord, wanted: bool) -> None:
+    if wanted and not running.kafka and not running.given.kafka:
+        raise UsageError(
+            "a stack runs in this state folder already, without Kafka",
+            f"run `sosie down --state {state}` first, then `sosie up --kafka`",
+        )
+
+
 def refuse_taken_ports(old: StackRecord, fixed: FixedPorts, parts: list[Part]) -> None:
     """Check the ports that a person asked for, before anything is started.
 
@@ -225,13 +237,15 @@ def _prepare(parts: list[Part], extras: tuple[str, ...], say: Say) -> None:
         for model in served(extras):
             if model.has_file:
                 ensure_model(model.name, say=say)
+    if any(part.name == "kafka" for part in parts):
+        maven.ensure("broker", say=say)
 
 
 def _start_supervisor(state: Path) -> None:
     passed = {
         name: os.environ[name]
         for name in os.environ
-        if name in ("SOSIE_CACHE", "SOSIE_MODEL_ENV", "SOSIE_MODEL_SERVER")
+        if name in ("SOSIE_CACHE", "SOSIE_MAVEN", "SOSIE_MODEL_ENV", "SOSIE_MODEL_SERVER")
     }
     if credentials := os.environ.get(AUTH_FILE):
         passed[AUTH_FILE] = str(Path(credentials).resolve())  # the supervisor works in another folder

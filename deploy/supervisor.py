@@ -33,11 +33,12 @@ REQUEST = "request.json"
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What `up` asks for. `extras`: heavy models to serve beside the light ones."""
+    """What `up` asks for. `extras`: heavy models to serve beside the light ones; `kafka`: whether to run a broker."""
 
     given: GivenAddresses = GivenAddresses()
     fixed: FixedPorts = FixedPorts()
     extras: tuple[str, ...] = ()
+    kafka: bool = False
 
 
 class Supervisor:
@@ -52,7 +53,7 @@ class Supervisor:
     def __init__(self, state: Path, request: Request, rng: random.Random) -> None:
         self._state, self._request, self._rng = state, request, rng
         self._lock = threading.RLock()
-        self._parts = parts_to_start(request.given)
+        self._parts = parts_to_start(request.given, request.kafka)
         self.record = self._first_record(load(state))
         self._end_strangers()
         self._ports = {name: part.ports for name, part in self.record.parts.items()}
@@ -112,7 +113,10 @@ class Supervisor:
             record.address = part.address(self._site)
 
     def _first_record(self, old: StackRecord) -> StackRecord:
-        record = StackRecord(supervisor=identify(os.getpid()), given=self._request.given, extras=self._request.extras)
+        asked = self._request
+        record = StackRecord(
+            supervisor=identify(os.getpid()), given=asked.given, extras=asked.extras, kafka=asked.kafka
+        )
         logs = log_folder(self._state)
         for name, address in given_parts(self._request.given).items():
             record.parts[name] = PartRecord(name=name, state="given", address=address)

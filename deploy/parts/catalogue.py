@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from deploy.addresses import ENVIRONMENT, GivenAddresses
-from deploy.parts import announcer, gateway, index, triton, valkey, zookeeper
+from deploy.parts import announcer, gateway, index, kafka, triton, valkey, zookeeper
 from deploy.parts.part import Part
 
-ALL: tuple[Part, ...] = (zookeeper.PART, valkey.PART, index.PART, triton.PART, announcer.PART, gateway.PART)
+ALL: tuple[Part, ...] = (
+    zookeeper.PART,
+    valkey.PART,
+    index.PART,
+    triton.PART,
+    announcer.PART,
+    gateway.PART,
+    kafka.PART,
+)
 """In the order of their start; they are stopped in the opposite one."""
 
 
@@ -15,10 +23,12 @@ def given_parts(given: GivenAddresses) -> dict[str, str]:
     return {name: getattr(given, name) for name in ENVIRONMENT if getattr(given, name)}
 
 
-def parts_to_start(given: GivenAddresses) -> list[Part]:
+def parts_to_start(given: GivenAddresses, with_kafka: bool = False) -> list[Part]:
     """The parts to start here. Whoever gives both ZooKeeper and Triton announces the one in the other himself; the
-    gateway stands beside an index that is started here."""
+    gateway stands beside an index that is started here; a broker only where it is asked for."""
     elsewhere = set(given_parts(given))
+    if not with_kafka:
+        elsewhere.add(kafka.NAME)
     if index.NAME in elsewhere:
         elsewhere.add(gateway.NAME)
     if {zookeeper.NAME, triton.NAME} <= elsewhere:

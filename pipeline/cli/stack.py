@@ -53,6 +53,11 @@ def up(
     index_port: Port = 0,
     triton_port: Port = 0,
     gateway_port: Port = 0,
+    kafka: Annotated[bool, typer.Option("--kafka", help="Run a Kafka broker (KRaft), too.")] = False,
+    kafka_at: Annotated[
+        str, typer.Option(help="Use this Kafka, HOST:PORT[,HOST:PORT…]. Or $SOSIE_KAFKA.", show_default=False)
+    ] = "",
+    kafka_port: Port = 0,
     timeout: Annotated[float, typer.Option(help="Seconds until every part must be healthy.")] = 90,
     models: Annotated[
         str,
@@ -70,11 +75,18 @@ def up(
     """
     folder = state_folder(state)
     extras = parse_extras(models)
-    given = GivenAddresses.read(os.environ, zookeeper=zookeeper, redis=redis, index=index, triton=triton)
-    fixed = FixedPorts(
-        zookeeper=zookeeper_port, redis=redis_port, index=index_port, triton=triton_port, gateway=gateway_port
+    given = GivenAddresses.read(
+        os.environ, zookeeper=zookeeper, redis=redis, index=index, triton=triton, kafka=kafka_at
     )
-    addresses = stack.up(folder, given, timeout, None if as_json else _say, fixed, extras)
+    fixed = FixedPorts(
+        zookeeper=zookeeper_port,
+        redis=redis_port,
+        index=index_port,
+        triton=triton_port,
+        gateway=gateway_port,
+        kafka=kafka_port,
+    )
+    addresses = stack.up(folder, given, timeout, None if as_json else _say, fixed, extras, kafka)
     if as_json:
         output.print_json(addresses)
     else:

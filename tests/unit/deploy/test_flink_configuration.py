@@ -8,6 +8,7 @@ import yaml
 
 from deploy.flink import worker_variables
 from deploy.flink_configuration import Memory, link_library, settings, write_configuration
+from deploy.jars.maven import connector_jar
 from deploy.java import clean_environment, flink_lib, flink_python_jar, java
 
 
@@ -38,13 +39,24 @@ def test_the_configuration_is_read_back_as_it_was_written(tmp_path: Path) -> Non
     assert "--add-opens=java.base/java.util=ALL-UNNAMED" in values["env.java.opts.all"]
 
 
-def test_the_library_holds_flinks_jars_and_flink_python(tmp_path: Path) -> None:
+def test_the_library_holds_flinks_jars_flink_python_and_the_kafka_connector(tmp_path: Path) -> None:
     for _ in range(2):
         link_library(tmp_path / "lib")
     jars = {jar.name for jar in (tmp_path / "lib").iterdir() if jar.resolve().is_file()}
-    assert jars == {jar.name for jar in flink_lib().glob("*.jar")} | {flink_python_jar().name}
+    assert jars == {jar.name for jar in flink_lib().glob("*.jar")} | {flink_python_jar().name, connector_jar().name}
 
 
 def test_workers_get_what_names_their_credentials_and_nothing_else() -> None:
-    given = {"SOSIE_LIBRARY": "s3://bucket", "AWS_PROFILE": "models", "SECRET": "x", "PATH": "/bin", "SOSIE_STATE": "s"}
-    assert worker_variables(given) == {"SOSIE_LIBRARY": "s3://bucket", "AWS_PROFILE": "models"}
+    given = {
+        "SOSIE_LIBRARY": "s3://bucket",
+        "AWS_PROFILE": "models",
+        "SOSIE_KAFKA_LOGIN": "k",
+        "SECRET": "x",
+        "PATH": "/bin",
+        "SOSIE_STATE": "s",
+    }
+    assert worker_variables(given) == {
+        "SOSIE_LIBRARY": "s3://bucket",
+        "AWS_PROFILE": "models",
+        "SOSIE_KAFKA_LOGIN": "k",
+    }
