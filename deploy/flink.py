@@ -178,8 +178,8 @@ def rest_get(rest_url: str, path: str, seconds: float = 5.0) -> dict[str, Any]:
 
 
 def worker_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """What the workers of a cluster are given of our environment: where credentials, allow list and library are, and the
-    secrets that a job's Kafka settings refer to."""
+    """What the workers of a cluster are given of our environment: where credentials, allow list and library are, and
+    the secrets that a job's Kafka settings refer to."""
     return {name: value for name, value in environment.items() if name in _OF_WORKERS or name.startswith(_PREFIXES)}
 
 
