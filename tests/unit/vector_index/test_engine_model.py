@@ -19,6 +19,8 @@ SCENES = 60
 COPIES = 12
 IDS_AT_ONCE = 400
 """Ids that are written to; later ones take the place of earlier ones, so that a long run does not only meet old ids."""
+IDS = 2_000
+"""Then the first ids come again, at higher revisions."""
 POLICIES = {
     name: Policy(name=name, thresholds=dict.fromkeys(KINDS, threshold), margin=0.1)
     for name, threshold in (("feed", 0.8), ("strict", 0.85))
@@ -39,9 +41,10 @@ class Sent:
 
     def item(self, step: int) -> tuple[AssignItem, int, Vector]:
         """Anything: new, again, edited, stale, in conflict, of a second policy, deleted."""
-        first = step // IDS_AT_ONCE * (IDS_AT_ONCE // 2)
+        lap, place = divmod(step // IDS_AT_ONCE * (IDS_AT_ONCE // 2), IDS)
+        first = place // (IDS_AT_ONCE // 2) * (IDS_AT_ONCE // 2)
         name = f"m{first + self.chance.randrange(IDS_AT_ONCE)}"
-        revision = self.chance.choices([0, 1, 2, 3], [8, 4, 2, 1])[0]
+        revision = 4 * lap + self.chance.choices([0, 1, 2, 3], [8, 4, 2, 1])[0]
         policy = self.chance.choices(["feed", "strict"], [3, 1])[0]
         scene = hash_of(name, revision if self.chance.random() < 0.9 else self.chance.randrange(9)) % SCENES
         vector = self._copies[scene][hash_of(name) % COPIES]
@@ -69,7 +72,7 @@ def run(folder: Path, seed: int, operations: int, restart_every: int) -> dict[st
     def opened() -> Engine:
         return Engine(folder, plain_rankers(), POLICIES, clock=lambda: 0.0, storage=SMALL, snapshot_every=500)
 
-    sent, oracle, engine = Sent(seed), Oracle(DIM, IDS_AT_ONCE * 60), opened()
+    sent, oracle, engine = Sent(seed), Oracle(DIM, IDS + IDS_AT_ONCE), opened()
     done = {"assigned": 0, "restarts": 0, "snapshots": 0, "searches": 0, "gets": 0}
     chance = sent.chance
     try:
