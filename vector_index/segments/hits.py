@@ -12,6 +12,8 @@ from vector_index.segments.exact import dots
 from vector_index.segments.segment import Coarse, Segment
 
 ACTIVE = -1
+SQ8_MORE = 32
+"""Eight-bit codes put dozens of near-equal copies in a wrong order: an exact copy was seen behind the thirtieth."""
 RABITQ_FACTOR = 4
 RABITQ_LEAST = 128
 """RaBitQ's scores are rough: of 128 rows that they put first, the exact best 30 are taken."""
@@ -20,8 +22,10 @@ RABITQ_LEAST = 128
 def candidates(segments: Sequence[Segment], active: Active, k: int) -> int:
     """How many hits of the codes are looked at exactly."""
     books = [active.codebook, *(segment.codebook for segment in segments)]
-    rough = any(book is not None and book.codes == "rabitq" for book in books)
-    return max(RABITQ_FACTOR * k, RABITQ_LEAST) if rough else k
+    codes = {book.codes for book in books if book is not None}
+    if "rabitq" in codes:
+        return max(RABITQ_FACTOR * k, RABITQ_LEAST)
+    return max(2 * k, k + SQ8_MORE) if codes else k
 
 
 def search(segments: Sequence[Segment], active: Active, queries: Matrix, k: int) -> tuple[Matrix, Rows]:
