@@ -37,10 +37,27 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
-    """An outcome on its way to the sinks. `line` goes into the dead letter when the outcome is `dead`."""
+    """An outcome on its way to the sinks. `line` goes into the dead letter when the outcome is `dead`; the rest is its
+    envelope's, for the ledger."""
 
     outcome: Outcome
     line: bytes
+    entered_at: float = 0.0
+    source: str = ""
+    partition: int = 0
+    offset: int = -1
+
+
+def finished(outcome: Outcome, envelope: Envelope) -> Finished:
+    """The outcome of an envelope's record."""
+    return Finished(
+        outcome=outcome,
+        line=envelope.line,
+        entered_at=envelope.entered_at,
+        source=envelope.source,
+        partition=envelope.partition,
+        offset=envelope.offset,
+    )
 
 
 _encoder = msgspec.msgpack.Encoder()

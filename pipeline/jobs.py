@@ -25,6 +25,7 @@ from model_plugins import registry
 from model_plugins.balancing import by_name
 from pipeline.flink.plan import JobPlan, plan
 from pipeline.projection import PROGRESS
+from pipeline.run_records import process_mark, recorded, write_start
 from pipeline.runs import RunSummary, count_lines, count_outcomes, new_run_id
 from pipeline.spec import JobSpec, load
 from vector_index import policies
@@ -109,7 +110,8 @@ def run_job(
         job = plan(spec, addresses, folder, new_run_id(spec.name))
         total = None if spec.source.watch else count_lines(spec.source)
         progress.stage("starting the job")
-        seconds = _execute(job, folder, progress, total)
+        with recorded(job, process_mark()):
+            seconds = _execute(job, folder, progress, total)
     finally:
         if ours:
             stack.down(folder)
@@ -160,6 +162,7 @@ def submit_job(
         told = f"the cluster at {cluster} did not take the job: {_root_cause(error)}"
         raise UsageError(told, "look at the JobManager's log") from error
     submitted = Submitted(str(client.get_job_id()), job.run_id)
+    write_start(job, f"{cluster}#{submitted.job_id}")
     if not wait:
         return submitted
     _follow(client, _counts_of(job), progress, None if spec.source.watch else count_lines(spec.source))

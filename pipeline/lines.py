@@ -33,9 +33,10 @@ class LinePositions:
             positions = self._positions[path] = self._read(Path(path))
         waiting = positions.get(_key(line))
         number = str(_take(waiting)) if waiting else "?"
-        return f"{self._relative(path)}:{number}"
+        return f"{self.relative(path)}:{number}"
 
-    def _relative(self, path: str) -> str:
+    def relative(self, path: str) -> str:
+        """A file's name relative to the source."""
         try:
             return Path(path).relative_to(self._root).as_posix()
         except ValueError:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pyflink.common import Time, Types
 from pyflink.datastream import AsyncDataStream, DataStream, OutputTag, RuntimeExecutionMode, StreamExecutionEnvironment
 
 from pipeline.flink.files import lines, sink
-from pipeline.flink.parse import BYTES, IMAGES, VIDEOS, ParseLines
+from pipeline.flink.parse import BYTES, IMAGES, LEDGER, VIDEOS, ParseLines
 from pipeline.flink.plan import JobPlan
-from pipeline.flink.route import DEAD, Route
+from pipeline.flink.route import DEAD, ENDED, Route
 from pipeline.flink.understand import Branch, Understand
+from reconcile.ledger.rows import rows_folder
 
 
 def build(env: StreamExecutionEnvironment, plan: JobPlan) -> None:
@@ -25,13 +28,15 @@ def build(env: StreamExecutionEnvironment, plan: JobPlan) -> None:
         understood = AsyncDataStream.unordered_wait(
             stream, Understand(plan, branch), Time.seconds(0), spec.threads.capacity, BYTES
         )
-        return understood.name(branch).start_new_chain().process(Route(), Types.STRING()).name("route")
+        return understood.name(branch).start_new_chain().process(Route(plan), Types.STRING()).name("route")
 
     images, videos = _side(posts, IMAGES), _side(posts, VIDEOS)
     results = [outcomes(images, "image"), outcomes(videos, "video"), outcomes(posts, "post")]
     dead = [_side(branch, DEAD) for branch in results]
     results[0].union(*results[1:]).sink_to(sink(spec.sink.path / "results", plan.run_id)).name("results")
     dead[0].union(*dead[1:]).sink_to(sink(spec.sink.path / "dead", plan.run_id)).name("dead letters")
+    ledger = _side(posts, LEDGER).union(*(_side(branch, ENDED) for branch in results))
+    ledger.sink_to(sink(rows_folder(Path(plan.state)), plan.run_id)).name("ledger")
 
 
 def _side(stream: DataStream, tag: OutputTag) -> DataStream:

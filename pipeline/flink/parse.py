@@ -18,11 +18,14 @@ from materials.errors import Rejected
 from materials.parsing import parse_line, readable_id
 from pipeline.envelope import Envelope, pack
 from pipeline.flink.plan import JobPlan
+from pipeline.ledger_rows import LedgerRows
 from pipeline.lines import LinePositions
+from reconcile.ledger.rows import encode
 
 BYTES = Types.PICKLED_BYTE_ARRAY()
 IMAGES = OutputTag("images", BYTES)
 VIDEOS = OutputTag("videos", BYTES)
+LEDGER = OutputTag("entered", Types.STRING())
 _SIDES = {"image": IMAGES, "video": VIDEOS}
 
 
@@ -31,6 +34,7 @@ class ParseLines(ProcessFunction):
 
     def __init__(self, plan: JobPlan) -> None:
         self._plan = plan
+        self._ledger = LedgerRows(plan)
         self._positions: LinePositions | None = None
 
     def open(self, runtime_context: Any) -> None:  # noqa: ARG002
@@ -43,15 +47,18 @@ class ParseLines(ProcessFunction):
         if not line.strip():
             return
         envelope = self._envelope(line, path)
+        if envelope.attempt == 1:
+            yield LEDGER, encode(self._ledger.entered(envelope))
         side = _SIDES.get(envelope.kind or "") if envelope.rejection is None else None
         yield (side, pack(envelope)) if side is not None else pack(envelope)
 
     def _envelope(self, line: bytes, path: str) -> Envelope:
         base, now, trace = str(Path(path).parent), time.time(), uuid.uuid4().hex
+        assert self._positions is not None  # noqa: S101 (open ran)
+        source = self._positions.relative(path)
         try:
             material = parse_line(line, "")
         except Rejected:
-            assert self._positions is not None  # noqa: S101 (open ran)
             where = self._positions.where(path, line)
             known = readable_id(line)
             return Envelope(
@@ -62,6 +69,7 @@ class ParseLines(ProcessFunction):
                 entered_at=now,
                 trace_id=trace,
                 rejection=_reason(line, where),
+                source=source,
             )
         return Envelope(
             material_id=material.material_id,
@@ -72,6 +80,7 @@ class ParseLines(ProcessFunction):
             trace_id=trace,
             material=material,
             revision=material.revision,
+            source=source,
         )
 
 

@@ -12,12 +12,13 @@ from pipeline.spec import JobSpec
 
 class JobPlan(msgspec.Struct, frozen=True, kw_only=True):
     """A validated spec (as JSON: operators are pickled), the addresses of the system's parts, its folder, and the run's
-    name."""
+    name. `chain`: the run whose input this one goes on with; empty for its own."""
 
     spec_json: str
     addresses: Addresses
     state: str
     run_id: str
+    chain: str = ""
 
     @property
     def spec(self) -> JobSpec:
@@ -25,6 +26,6 @@ class JobPlan(msgspec.Struct, frozen=True, kw_only=True):
         return JobSpec.model_validate_json(self.spec_json)
 
 
-def plan(spec: JobSpec, addresses: Addresses, state: Path, run_id: str) -> JobPlan:
+def plan(spec: JobSpec, addresses: Addresses, state: Path, run_id: str, chain: str = "") -> JobPlan:
     """Pack a plan."""
-    return JobPlan(spec_json=spec.model_dump_json(), addresses=addresses, state=str(state), run_id=run_id)
+    return JobPlan(spec_json=spec.model_dump_json(), addresses=addresses, state=str(state), run_id=run_id, chain=chain)

@@ -1,4 +1,4 @@
-"""Last operator: an outcome becomes its result line; a dead one also becomes a dead letter. Counts as it goes."""
+"""Last operator: an outcome becomes its result line and ledger row, a dead one also a dead letter. Counts as it goes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from pyflink.datastream import OutputTag, ProcessFunction
 
 from materials.records import OUTCOMES
 from pipeline.envelope import dead_letter, result_line, unpack_finished
+from pipeline.flink.plan import JobPlan
+from pipeline.ledger_rows import LedgerRows
+from reconcile.ledger.rows import encode
 
 DEAD = OutputTag("dead", Types.STRING())
+ENDED = OutputTag("ended", Types.STRING())
 
 
 class Route(ProcessFunction):
     """Counters stand here and not in the async operator, where PyFlink loses them (its calls run in another thread)."""
 
-    def __init__(self) -> None:
+    def __init__(self, plan: JobPlan) -> None:
+        self._ledger = LedgerRows(plan)
         self._counters: dict[str, Any] = {}
 
     def open(self, runtime_context: Any) -> None:
@@ -31,4 +36,5 @@ class Route(ProcessFunction):
         self._counters[finished.outcome.outcome].inc()
         if finished.outcome.outcome == "dead":
             yield DEAD, dead_letter(finished)
+        yield ENDED, encode(self._ledger.ended(finished))
         yield result_line(finished.outcome)

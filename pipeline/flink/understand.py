@@ -8,7 +8,7 @@ from typing import Any
 
 from pyflink.datastream import AsyncFunction
 
-from pipeline.envelope import Finished, pack, unpack_envelope
+from pipeline.envelope import finished, pack, unpack_envelope
 from pipeline.flink.logs import to_worker_log
 from pipeline.flink.plan import JobPlan
 from pipeline.operator_edges import Branch, OperatorEdges
@@ -43,7 +43,7 @@ class Understand(AsyncFunction):
             self._connecting = None
         envelope = unpack_envelope(value)
         outcome = await self._edges.understanding.understand(envelope)
-        return [pack(Finished(outcome=outcome, line=envelope.line))]
+        return [pack(finished(outcome, envelope))]
 
     def timeout(self, value: bytes) -> list[bytes]:
         """Never called: Flink's own timer starts a thread per record, deadlines are asyncio's here."""
