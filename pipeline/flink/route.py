@@ -1,4 +1,4 @@
-"""Last operator: an outcome becomes its result line and ledger row, a dead one also a dead letter. Counts as it goes."""
+"""Last operator: an outcome becomes its result line and ledger row, a dead one also a dead letter. Counts them."""
 
 from __future__ import annotations
 
