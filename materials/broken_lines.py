@@ -22,17 +22,21 @@ class _Repeated(Exception):
         self.key = key
 
 
-def nesting(raw: bytes) -> int:
-    """How deep arrays and objects are nested in a line, which need not be valid JSON; brackets in strings are text."""
-    depth = deepest = 0
+def is_nested_beyond(raw: bytes, limit: int) -> bool:
+    """Whether arrays and objects are nested deeper than that, in a line that need not be valid JSON.
+
+    Brackets in strings are text. It ends at the first one that is too deep: a megabyte of brackets costs nothing.
+    """
+    depth = 0
     for match in _BYTE_TOKEN.finditer(raw):
         sign = match.group()
         if sign in b"{[":
             depth += 1
-            deepest = max(deepest, depth)
+            if depth > limit:
+                return True
         elif sign in b"}]":
             depth -= 1
-    return deepest
+    return False
 
 
 def repeated_key(raw: bytes) -> str | None:

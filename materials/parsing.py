@@ -16,13 +16,16 @@ from typing import Any, Final, Literal, cast
 
 import msgspec
 
-from materials.broken_lines import explain, nesting, repeated_key, top_level_ids
+from materials.broken_lines import explain, is_nested_beyond, repeated_key, top_level_ids
 from materials.errors import Rejected
 from materials.records import KINDS, Kind, Material
+from materials.text import is_visible
 
 MAX_LINE_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 32
 MAX_TEXT_CHARACTERS: Final = 20_000
+MAX_NAME_CHARACTERS: Final = 256
+"""Of `author_id` and of `biz`: both are kept in the index."""
 MAX_POST_MEDIA: Final = 18
 MAX_URI_CHARACTERS: Final = 4_096
 MAX_REVISION: Final = 2**63 - 1
@@ -55,8 +58,8 @@ def parse_line(raw: bytes, where: str) -> Material:
     Raises:
         Rejected: always and only with one of these codes: `line_too_long`, `invalid_utf8`, `broken_json`, `too_deep`,
             `not_an_object`, `duplicate_key`, `unknown_version`, `missing_field`, `wrong_type`, `bad_material_id`,
-            `unknown_kind`, `unknown_op`, `bad_revision`, `bad_created_at`, `text_too_long`, `bad_media`,
-            `too_many_media`, `wrong_media_count`, `no_content`.
+            `unknown_kind`, `unknown_op`, `bad_revision`, `bad_created_at`, `text_too_long`, `nul_character`,
+            `name_too_long`, `bad_media`, `too_many_media`, `wrong_media_count`, `no_content`.
     """
     try:
         return _material(_fields(raw))
@@ -81,8 +84,8 @@ def _fields(raw: bytes) -> dict[str, Any]:
     raw = raw.removeprefix(_BOM)
     if len(raw) > MAX_LINE_BYTES:
         raise Rejected("line_too_long", f"the line has {len(raw):,} bytes; at most {MAX_LINE_BYTES:,} are allowed.")
-    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and (depth := nesting(raw)) > MAX_DEPTH:
-        raise Rejected("too_deep", f"the JSON is nested {depth} deep; at most {MAX_DEPTH} levels are allowed.")
+    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and is_nested_beyond(raw, MAX_DEPTH):
+        raise Rejected("too_deep", f"the JSON is nested too deep; at most {MAX_DEPTH} levels are allowed.")
     try:
         fields = _decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -124,6 +127,8 @@ def _material(fields: dict[str, Any]) -> Material:
         raise Rejected(
             "text_too_long", f"`text` has {len(text):,} characters; at most {MAX_TEXT_CHARACTERS:,} are allowed."
         )
+    if "\0" in text:
+        raise Rejected("nul_character", f"`text` holds a NUL at character {text.index(chr(0)) + 1}; remove it.")
     media = _media(fields)
     if op == "upsert":
         _check_content(kind, text, media)
@@ -133,8 +138,8 @@ def _material(fields: dict[str, Any]) -> Material:
         text=text,
         media=media,
         created_at=_created_at(fields.get("created_at")),
-        author_id=_string(fields, "author_id"),
-        biz=_string(fields, "biz"),
+        author_id=_name(fields, "author_id"),
+        biz=_name(fields, "biz"),
         op=cast(Literal["upsert", "delete"], op),
         revision=_revision(fields.get("revision")),
         extra={} if fields.keys() <= FIELDS else {key: fields[key] for key in fields if key not in FIELDS},
@@ -151,6 +156,17 @@ def _string(fields: Mapping[str, Any], name: str, *, required: bool = False) -> 
     if name not in fields:
         raise _missing(fields, name)
     raise Rejected("wrong_type", f"`{name}` is {_type_name(value)} ({_shown(value)}); it must be a string.")
+
+
+def _name(fields: Mapping[str, Any], name: str) -> str:
+    value = _string(fields, name)
+    if len(value) > MAX_NAME_CHARACTERS:
+        raise Rejected(
+            "name_too_long", f"`{name}` has {len(value):,} characters; at most {MAX_NAME_CHARACTERS} are allowed."
+        )
+    if "\0" in value:
+        raise Rejected("nul_character", f"`{name}` holds a NUL; remove it.")
+    return value
 
 
 def _missing(fields: Mapping[str, Any], name: str) -> Rejected:
@@ -200,7 +216,7 @@ def _check_content(kind: str, text: str, media: tuple[str, ...]) -> None:
             raise Rejected(code, f"`media` has {len(media)} entries; a record of kind {kind} takes exactly one.")
     elif len(media) > MAX_POST_MEDIA:
         raise Rejected("too_many_media", f"`media` has {len(media)} entries; a post has at most {MAX_POST_MEDIA}.")
-    elif not media and not text.strip():
+    elif not media and not is_visible(text):
         raise Rejected("no_content", "the post has neither text nor media; it needs one of them.")
 
 

@@ -54,7 +54,7 @@ class OperatorEdges:
         ours = [name for name in spec.plugin_names if is_built_in(target_of(name)) or not target_of(name)]
         pixels = [name for name, manifest in _manifests(ours).items() if manifest.media in kinds and _decoded(manifest)]
         limits = MediaLimits(**spec.limits.model_dump())
-        access = MediaAccess(roots=spec.media.roots, hosts=spec.media.hosts)
+        access = MediaAccess(spec.media.roots, spec.media.hosts, spec.media.networks)
         store = state / "media" if spec.media.keep else None
         self._media = MediaPool(pixels, access, limits, size=spec.threads.decoders, store=store)
         self._metrics = metrics = WorkerMetrics(addresses.zookeeper, spec.name, branch)

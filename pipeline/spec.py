@@ -7,6 +7,7 @@ plan with every default filled in.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 from pathlib import Path
@@ -45,11 +46,20 @@ class FilesSink(_Frozen):
 
 class Media(_Frozen):
     """Where media may come from, beside the input file's own folder. `keep`: whether small copies go to `STATE/media`,
-    from which a new embedding version can fill its space."""
+    from which a new embedding version can fill its space. `networks`: CIDR of private addresses that a listed host may
+    have (an object store of one's own); all others must be public."""
 
     roots: tuple[Path, ...] = ()
     hosts: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
     keep: bool = True
+
+    @field_validator("networks")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ipaddress.ip_network(network)  # its ValueError says what is wrong
+        return value
 
 
 class Limits(_Frozen):
@@ -60,6 +70,8 @@ class Limits(_Frozen):
     max_duration_s: Annotated[float, Field(gt=0)] = 3600.0
     max_frames: Annotated[int, Field(gt=0)] = 240
     timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    fetch_timeout_s: Annotated[float, Field(gt=0)] = 20.0
+    memory_bytes: Annotated[int, Field(ge=768 << 20)] = 2 << 30
 
 
 class Retry(_Frozen):

@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import ipaddress
 import os
+import re
 import socket
 import ssl
 import tempfile
@@ -26,6 +27,8 @@ from pipeline.media.shown import shown
 from pipeline.media.urls import DEFAULT_PORTS, Address, AddressTest, RemoteFile, is_public, parse_url
 
 MAX_REDIRECTS = 3
+MAX_PATIENCE_S = 30.0
+"""Seconds that a host's `Retry-After` may ask for."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CHUNK = 64 * 1024
 _HEADERS = {"Accept": "image/*, video/*, */*;q=0.1", "Accept-Encoding": "identity", "User-Agent": "sosie"}
@@ -112,9 +115,9 @@ def _check_status(response: http.client.HTTPResponse, url: str) -> None:
         raise Rejected("forbidden", f"{shown(url)} may not be fetched (HTTP {status}); give a public or presigned URL")
     if status == 429:
         wait = response.headers.get("Retry-After") or ""
-        raise Overloaded(
-            f"the host of {shown(url)} asks for patience (HTTP 429)", float(wait) if wait.isdigit() else 1.0
-        )
+        # a stranger's wish, and a record waits for it: not for as long as a stranger likes
+        patience = min(float(wait), MAX_PATIENCE_S) if re.fullmatch(r"[0-9]{1,9}", wait) else 1.0
+        raise Overloaded(f"the host of {shown(url)} asks for patience (HTTP 429)", patience)
     if 400 <= status < 500 and status not in (408, 425):
         raise Rejected("fetch_refused", f"{shown(url)} was refused by its host (HTTP {status}); check the address")
     raise Retryable(f"the host of {shown(url)} answered HTTP {status}")

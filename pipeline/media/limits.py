@@ -23,7 +23,7 @@ class MediaLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_frames: int = 240
     timeout_s: float = 30.0
     fetch_timeout_s: float = 20.0
-    memory_bytes: int = 4 * 1024**3
+    memory_bytes: int = 2 * 1024**3
     start_timeout_s: float = 60.0
 
 
@@ -31,7 +31,9 @@ class MediaAccess(msgspec.Struct, frozen=True):
     """Where media may come from, beside the folder of the input file.
 
     `roots`: folders. `hosts`: `name` (the scheme's own port), `name:port`, or `*.name` for every host below a name.
+    `networks`: CIDR; addresses that are not public and that a listed host may have all the same.
     """
 
     roots: tuple[Path, ...] = ()
     hosts: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ from pipeline.media.fetch import Lookup, fetch, system_lookup
 from pipeline.media.limits import MediaAccess, MediaLimits
 from pipeline.media.medium import Prepared
 from pipeline.media.shown import shown
-from pipeline.media.urls import AddressTest, is_public
+from pipeline.media.urls import AddressTest, address_test
 from pipeline.media.wire import Request, Setup
 
 __all__ = ["MediaPool", "Prepared"]
@@ -47,7 +47,7 @@ class MediaPool:
         limits: what a medium may cost.
         size: children; each takes about 150 MB.
         store: folder of a `MediaStore`, for what was decoded; None keeps nothing.
-        is_allowed_address: which addresses may be fetched from.
+        is_allowed_address: which addresses may be fetched from; None for public ones and `access.networks`.
         lookup: the resolver of host names.
     """
 
@@ -59,7 +59,7 @@ class MediaPool:
         size: int = 1,
         *,
         store: Path | None = None,
-        is_allowed_address: AddressTest = is_public,
+        is_allowed_address: AddressTest | None = None,
         lookup: Lookup = system_lookup,
     ) -> None:
         if size < 1:
@@ -73,7 +73,7 @@ class MediaPool:
             access=access,
             limits=limits,
             folder=self._folder,
-            is_allowed_address=is_allowed_address,
+            is_allowed_address=is_allowed_address or address_test(access.networks),
             lookup=lookup,
         )
         self._spawner = ThreadPoolExecutor(1, "media-spawner")

@@ -17,6 +17,16 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 AddressTest = Callable[[Address], bool]
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214: the last 32 bits are an IPv4 address
+# Public by their number, and yet not the public's: what answers there is the machine's own cloud, or a relay.
+_NOT_PUBLIC = (
+    ipaddress.IPv4Network("168.63.129.16/32"),  # Azure: metadata, DNS, agents
+    ipaddress.IPv4Network("192.0.0.0/24"),  # RFC 6890: protocol assignments; Oracle keeps metadata there
+    ipaddress.IPv4Network("192.88.99.0/24"),  # RFC 7526: 6to4 relays
+    ipaddress.IPv6Network("3fff::/20"),  # RFC 9637: documentation
+    ipaddress.IPv6Network("2001:db8::/32"),
+)
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
 _SAFE = "/%:=&?~+!$,;'@()*[]"
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]+")
@@ -35,21 +45,44 @@ class RemoteFile(msgspec.Struct, frozen=True):
 def is_public(address: Address) -> bool:
     """Whether an address is reachable by anyone: neither loopback, private, link-local (cloud metadata) nor multicast.
 
-    IPv6 addresses that embed an IPv4 one (mapped, 6to4, Teredo, NAT64) are as public as that one is.
+    IPv6 addresses that embed an IPv4 one (mapped, 6to4, Teredo, NAT64, ISATAP) are as public as that one is; of the
+    others only global unicast (2000::/3) is public.
     """
+    inner: list[ipaddress.IPv4Address] = []
     if isinstance(address, ipaddress.IPv6Address):
-        inner: list[ipaddress.IPv4Address] = []
         if address.ipv4_mapped:
             return is_public(address.ipv4_mapped)
         if address.sixtofour:
             inner = [address.sixtofour]
         elif address.teredo:
             inner = list(address.teredo)
-        elif address in _NAT64:
+        elif address in _NAT64 or int(address) >> 32 & 0xFFFFFFFF in _ISATAP:
             inner = [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)]
-        if inner:
-            return all(is_public(each) for each in inner)
-    return address.is_global and not address.is_multicast and not address.is_reserved
+        if not all(is_public(each) for each in inner):
+            return False
+        if address in _NAT64:
+            return True
+        if address not in _GLOBAL_UNICAST:
+            return False
+    if any(address in network for network in _NOT_PUBLIC if network.version == address.version):
+        return False
+    return (address.is_global or bool(inner)) and not address.is_multicast and not address.is_reserved
+
+
+def address_test(networks: Sequence[str]) -> AddressTest:
+    """Public addresses, and those in networks that a job's spec lists (a company's own object store).
+
+    Args:
+        networks: CIDR, e.g. `10.20.0.0/16`.
+    """
+    listed = [ipaddress.ip_network(network) for network in networks]
+
+    def is_allowed(address: Address) -> bool:
+        if any(address.version == network.version and address in network for network in listed):
+            return True
+        return is_public(address)
+
+    return is_allowed
 
 
 def parse_url(url: str, hosts: Sequence[str]) -> RemoteFile:

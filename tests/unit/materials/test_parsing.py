@@ -254,3 +254,24 @@ def _seconds(raw: bytes, n: int = 200) -> float:
     for _ in range(n):
         parse_line(raw, "f:1")
     return (time.process_time() - began) / n
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (line(text="a\u0000b"), "nul_character"),
+        (line(biz="a\u0000b"), "nul_character"),
+        (line(author_id="a" * 257), "name_too_long"),
+        (line(biz="a" * 257), "name_too_long"),
+        (line(text="\u200b\u2066 \u3164\ufeff", media=...), "no_content"),
+    ],
+)
+def test_texts_that_are_not_what_they_seem(raw: bytes, expected: str) -> None:
+    assert code(raw) == expected
+
+
+def test_a_megabyte_of_brackets_is_refused_at_the_first_that_is_too_deep() -> None:
+    begun = time.process_time()
+    for _ in range(20):
+        assert code(b'{"material_id": "P1", "x": ' + b"[" * (MAX_LINE_BYTES - 100)) == "too_deep"
+    assert time.process_time() - begun < 2

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from materials.text import alphabetic_words, normalise, numbers
+from materials.text import alphabetic_words, is_visible, normalise, numbers
 
 PLAIN = "今天的电影很好看大家都去"
 
@@ -95,3 +95,23 @@ def test_hostile_repetition_takes_linear_time(piece: str) -> None:
     normalise(raw)
     numbers(raw)
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("tail", ["", "。", "全文", " read more"])
+@pytest.mark.parametrize("flood", [".", "RT ", "RT\u00a0", ". ", "//", "a\u0323\u0301", "\u0323\u0301", "转发", "全文"])
+def test_floods_cost_no_more_than_texts(flood: str, tail: str) -> None:
+    """20,000 dots once cost 20 seconds, and 20,000 alternating marks a third of one."""
+    begun = time.process_time()
+    normalise((flood * 20_000)[:20_000] + tail)
+    normalise(flood + " " * 20_000 + tail)
+    assert time.process_time() - begun < 1
+
+
+def test_marks_beyond_thirty_in_a_row_are_dropped() -> None:
+    assert normalise("Zoe\u0308 " + "x" * 40) == "zoë" + "x" * 40
+    assert normalise("a" + "\u0323" * 5000) == normalise("a" + "\u0323" * 30)
+
+
+def test_a_text_of_controls_alone_is_not_visible() -> None:
+    assert not any(map(is_visible, ["", " \n", "\u200b", "\u202e\u2066", "\ufeff \u3164"]))
+    assert all(map(is_visible, ["a", "\u200b\U0001f642", "\u202e."]))

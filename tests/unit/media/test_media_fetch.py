@@ -22,6 +22,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     hosts: list[str]
     release: threading.Event
+    patience = "7"
 
     def do_GET(self) -> None:
         self.hosts.append(self.headers["Host"])
@@ -29,7 +30,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
         if name == "status":
             self.send_response(int(argument))
-            self.send_header("Retry-After", "7")
+            self.send_header("Retry-After", self.patience)
             self.end_headers()
         elif name == "to":
             self.send_response(302)
@@ -141,6 +142,16 @@ def test_too_many_requests(server: _Server, tmp_path: Path) -> None:
     error = failure(server, "status/429", tmp_path)
     assert isinstance(error, Overloaded)
     assert error.retry_after == 7
+
+
+@pytest.mark.parametrize(
+    ("wish", "seconds"), [("999999999", 30), ("9" * 400, 1), ("²", 1), ("-5", 1), ("Wed, 21 Oct 2026 07:28:00 GMT", 1)]
+)
+def test_patience_has_its_limits(server: _Server, tmp_path: Path, wish: str, seconds: float) -> None:
+    server.RequestHandlerClass.patience = wish  # type: ignore[attr-defined]
+    error = failure(server, "status/429", tmp_path)
+    assert isinstance(error, Overloaded)
+    assert error.retry_after == seconds
 
 
 def test_redirects_are_followed_three_times(server: _Server, tmp_path: Path) -> None:

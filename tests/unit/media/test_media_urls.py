@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from materials.errors import Rejected
 from pipeline.media.shown import shown
-from pipeline.media.urls import is_public, parse_url
+from pipeline.media.urls import address_test, is_public, parse_url
 
 HOSTS = ("media.example.com", "*.cdn.example.org", "odd.example.com:8443")
 
@@ -21,7 +21,9 @@ HOSTS = ("media.example.com", "*.cdn.example.org", "odd.example.com:8443")
         "127.0.0.1", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "224.0.0.1",
         "255.255.255.255", "240.0.0.1", "192.0.2.1", "::1", "::", "fe80::1", "fc00::1", "fd00:ec2::254", "ff02::1",
         "2001:db8::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe",
-        "2001:0:a00:1::f5ff:fffe",
+        "2001:0:a00:1::f5ff:fffe", "fec0::1", "::127.0.0.1", "::8.8.8.8", "64:ff9b:1::7f00:1", "100::1", "3fff::1",
+        "5f00::1", "2002:a9fe:a9fe::1", "2606:4700::5efe:10.0.0.1", "168.63.129.16", "::ffff:168.63.129.16",
+        "64:ff9b::a83f:8110", "100.100.100.200", "192.0.0.192", "192.88.99.1", "ff0e::1",
     ],
 )  # fmt: skip
 def test_addresses_that_are_not_public(address: str) -> None:
@@ -71,9 +73,26 @@ def test_listed_hosts() -> None:
         ("http://[::1]/", "private_address"),
         ("http://[::ffff:127.0.0.1]/", "private_address"),
         ("http://169.254.169.254/latest/meta-data", "private_address"),
+        ("http://017700000001/", "private_address"),
+        ("http://0177.0.0.01/", "private_address"),
+        ("http://0/", "private_address"),
+        ("http://①②⑦.⓪.⓪.①/", "private_address"),
+        ("http://127。0。0。1/", "private_address"),
+        ("http://ｌｏｃａｌｈｏｓｔ/", "private_address"),
+        ("http://[fe80::1%25eth0]/", "bad_url"),
+        ("http://[fe80::1%eth0]/", "bad_url"),
+        ("http://media.example.com／@127.0.0.1/", "bad_url"),
+        ("http://media.example.com#@127.0.0.1/x", "ok"),
+        ("http://127.0.0.1#@media.example.com/", "private_address"),
+        ("http://media.example.com:80:81/", "bad_url"),
+        ("http://media.example.com:-1/", "bad_url"),
+        ("http://media.example.com:0/", "host_not_allowed"),
     ],
 )
 def test_what_is_refused(url: str, code: str) -> None:
+    if code == "ok":  # a fragment is never sent
+        assert parse_url(url, HOSTS).host == "media.example.com"
+        return
     with pytest.raises(Rejected) as caught:
         parse_url(url, HOSTS)
     assert caught.value.code == code
@@ -84,3 +103,9 @@ def test_reasons_keep_no_signature() -> None:
     assert shown("https://u:p@h/x.jpg?X-Amz-Signature=abc") == "'https://h/x.jpg?…'"
     assert shown("a\nb\x1b") == "'a\\u000ab\\u001b'"
     assert len(shown("x" * 1000)) <= 170
+
+
+def test_networks_that_the_job_lists() -> None:
+    is_allowed = address_test(["10.20.0.0/16", "fd12::/64"])
+    assert all(is_allowed(ipaddress.ip_address(each)) for each in ("10.20.3.4", "fd12::1", "8.8.8.8"))
+    assert not any(is_allowed(ipaddress.ip_address(each)) for each in ("10.21.0.1", "fd13::1", "127.0.0.1", "::1"))
