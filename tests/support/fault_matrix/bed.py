@@ -1,0 +1,142 @@
+"""The system under test: local stack, session cluster with a spare TaskManager, a job that runs, proxies if wanted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from fault_matrix.cluster import SpareCluster
+from fault_matrix.feed import Outlet, WatchedFolder
+from fault_matrix.results import CommittedFiles
+from kazoo.client import KazooClient
+from model_servers import wait_until
+from sosie_system import sosie, write_spec
+from tcp_proxy import TcpProxy
+
+from deploy import stack
+from deploy.addresses import Addresses, GivenAddresses
+
+PLUGINS = ["image-embedding", "image-pdq", "video-embedding", "text-embedding"]
+PROXIED = ("zookeeper", "redis", "index", "triton")
+CHROOT = "/behind-proxies"
+START_SECONDS = 120.0
+
+
+class Bed:
+    """Everything that a case needs. A context manager: what it started ends with the block.
+
+    Args:
+        folder: for state, input, output and logs.
+        proxied: whether the job reaches ZooKeeper, Redis, index and Triton through proxies. It does so by a state
+            folder of its own, to which these are servers that run elsewhere.
+    """
+
+    def __init__(self, folder: Path, proxied: bool = False) -> None:
+        self.folder = folder.resolve()
+        self._proxied = proxied
+        self._open = contextlib.ExitStack()
+        self.proxies: dict[str, TcpProxy] = {}
+        self.stack_state = self.folder / "state"
+        self.job_state = self.folder / "front" if proxied else self.stack_state
+        self.input = self.folder / "input"
+        self.outlet: Outlet = WatchedFolder(self.input)
+        self.results = CommittedFiles(self.folder / "out-faults" / "results")
+        self.addresses: Addresses
+        self.cluster: SpareCluster
+
+    def __enter__(self) -> Bed:
+        try:
+            self._start()
+        except BaseException:
+            self._open.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def _start(self) -> None:
+        self._open.callback(stack.down, self.stack_state)
+        self.addresses = stack.up(self.stack_state, GivenAddresses())
+        if self._proxied:
+            self._start_proxies()
+        # Not through a proxy: what a broken network does to Flink's own leadership is Flink's to prove.
+        self.cluster = SpareCluster(self.folder / "flink", self.addresses.zookeeper)
+        self._open.callback(self.cluster.stop)
+        self.cluster.start()
+        self.submit()
+        self.results.start()
+        self._open.callback(self.results.end)
+
+    def submit(self) -> None:
+        """Start the job."""
+        spec = write_spec(
+            self.folder,
+            "faults",
+            source={"kind": "files", "path": "input", "watch": True},
+            plugins=PLUGINS,
+        )
+        said = sosie("submit", spec, "--cluster", self.cluster.rest_url, "--state", self.job_state, "--json", code=0)
+        self.job_id: str = json.loads(said.stdout)["job_id"]
+        wait_until(lambda: self.cluster.job_runs(self.job_id), START_SECONDS, "the job runs")
+
+    def _start_proxies(self) -> None:
+        servers = {
+            "zookeeper": self.addresses.zookeeper,
+            "redis": urlsplit(self.addresses.redis).netloc,
+            "index": self.addresses.index,
+            "triton": self.addresses.triton,
+        }
+        for name in PROXIED:
+            self.proxies[name] = self._open.enter_context(TcpProxy(servers[name]))
+        client = KazooClient(hosts=self.addresses.zookeeper)
+        client.start(timeout=10)
+        client.ensure_path(CHROOT)
+        client.stop()
+        client.close()
+        # The proxy's address is announced straight to ZooKeeper: the announcer is not what the network is spoiled for.
+        announcer = subprocess.Popen(
+            [
+                *(sys.executable, "-P", "-m", "model_plugins.discovery.announce"),
+                *("--triton-grpc", self.proxies["triton"].address),
+                *("--zookeeper", self.addresses.zookeeper + CHROOT),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._open.callback(announcer.wait, 20)
+        self._open.callback(announcer.terminate)
+        given = GivenAddresses(
+            zookeeper=self.proxies["zookeeper"].address + CHROOT,
+            redis=f"redis://{self.proxies['redis'].address}/0",
+            index=self.proxies["index"].address,
+            triton=self.proxies["triton"].address,
+        )
+        self._open.callback(stack.down, self.job_state)
+        stack.up(self.job_state, given)
+
+    def kill_part(self, name: str) -> list[str]:
+        """`kill -9` of a part of the local stack; its supervisor starts it again."""
+        [pid] = [part.pid for part in stack.status(self.stack_state) if part.name == name]
+        if not pid:
+            raise AssertionError(f"{name} does not run")
+        os.kill(pid, signal.SIGKILL)
+        return [f"{name} {pid}"]
+
+    def await_whole(self, seconds: float = START_SECONDS) -> None:
+        """Wait until everything is as it was before the fault.
+
+        Raises:
+            AssertionError: something is not.
+        """
+        wait_until(
+            lambda: all(part.state == "running" for part in stack.status(self.stack_state)), seconds, "all parts run"
+        )
+        wait_until(lambda: self.cluster.slots() == 2, seconds, "there is a spare slot again")
+        wait_until(lambda: self.cluster.job_runs(self.job_id), seconds, "the job runs again")

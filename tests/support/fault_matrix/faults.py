@@ -1,0 +1,71 @@
+"""What is done to the system: kills, each alone or in pairs, and what a bad network does to one server."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+from fault_matrix.bed import PROXIED, Bed
+
+PARTS = ("triton", "zookeeper", "redis", "index")
+KILLS: dict[str, Callable[[Bed], list[str]]] = {
+    "taskmanager": lambda bed: bed.cluster.kill_task_manager(),
+    "jobmanager": lambda bed: bed.cluster.kill_job_manager(),
+    "python-worker": lambda bed: bed.cluster.kill_workers(),
+    **{name: (lambda bed, name=name: bed.kill_part(name)) for name in PARTS},
+}
+NETWORK = ("delay", "stall", "reset")
+DELAY_SECONDS = 0.2
+HELD_SECONDS = 6.0
+PAIRS = 5
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One row of the matrix.
+
+    `kills`: keys of `KILLS`, one after the other; `apart`: seconds between them. `network`: one of `NETWORK`, held for
+    `HELD_SECONDS` before `server`.
+    """
+
+    name: str
+    kills: tuple[str, ...] = ()
+    apart: float = 0.0
+    network: str = ""
+    server: str = ""
+
+    def strike(self, bed: Bed) -> list[str]:
+        """Do it, hold it, heal it. Returns what was hit."""
+        killed = []
+        for number, name in enumerate(self.kills):
+            if number:
+                time.sleep(self.apart)
+            killed += KILLS[name](bed)
+        if self.network:
+            proxy = bed.proxies[self.server]
+            if self.network == "delay":
+                proxy.delay(DELAY_SECONDS)
+            elif self.network == "stall":
+                proxy.stall()
+            else:
+                proxy.reset()
+            time.sleep(HELD_SECONDS)
+            proxy.heal()
+            killed.append(f"{self.network} before {self.server}")
+        return killed
+
+
+def matrix(seed: int, servers: Sequence[str] = PROXIED) -> list[Fault]:
+    """No fault at all, for comparison; each kill alone; five random pairs; each network fault before each server."""
+    chance = random.Random(seed)
+    found = [Fault("none")]
+    found += [Fault(f"kill-{name}", (name,)) for name in KILLS]
+    pairs: set[frozenset[str]] = set()
+    while len(pairs) < PAIRS:
+        first, second = chance.sample(sorted(KILLS), 2)
+        if frozenset((first, second)) not in pairs:
+            pairs.add(frozenset((first, second)))
+            found.append(Fault(f"kill-{first}-and-{second}", (first, second), round(chance.uniform(0, 3), 2)))
+    found += [Fault(f"{network}-{server}", network=network, server=server) for server in servers for network in NETWORK]
+    return found

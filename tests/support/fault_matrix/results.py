@@ -1,0 +1,64 @@
+"""Reads committed outcomes as they appear."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Collection
+from pathlib import Path
+
+import msgspec
+from fault_matrix.verdict import Seen
+
+POLL_SECONDS = 0.1
+
+
+class _Line(msgspec.Struct):
+    material_id: str
+    outcome: str
+    content_id: str | None = None
+    attempts: int = 1
+
+
+class CommittedFiles(threading.Thread):
+    """Follows `results/*.jsonl` of a files sink. A file gets its name when it is committed, and never changes again."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(name="results", daemon=True)
+        self._folder = folder
+        self._known: set[str] = set()
+        self._ending = threading.Event()
+        self._decoder = msgspec.json.Decoder(_Line)
+        self.seen: dict[str, list[Seen]] = defaultdict(list)
+
+    def run(self) -> None:
+        """The thread."""
+        while not self._ending.wait(POLL_SECONDS):
+            self.look()
+
+    def look(self) -> None:
+        """Read what is new."""
+        for path in sorted(self._folder.glob("*.jsonl")):
+            if path.name in self._known or path.name.startswith("."):
+                continue
+            self._known.add(path.name)
+            now = time.time()
+            for line in path.read_bytes().splitlines():
+                said = self._decoder.decode(line)
+                self.seen[said.material_id].append(Seen(said.outcome, said.content_id or "", now, said.attempts))
+
+    def await_all(self, names: Collection[str], seconds: float) -> bool:
+        """Wait until each has an outcome; tells whether they have."""
+        deadline = time.monotonic() + seconds
+        missing = set(names)
+        while missing := {name for name in missing if name not in self.seen}:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_SECONDS)
+        return True
+
+    def end(self) -> None:
+        """Stop following."""
+        self._ending.set()
+        self.join(10)

@@ -1,0 +1,99 @@
+"""The judge of the fault matrix finds each fault that is planted, and none where there is none."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from fault_matrix.faults import KILLS, NETWORK, PAIRS, matrix
+from fault_matrix.verdict import Case, Seen, Sent, judge
+
+HEALED = 110.0
+
+
+class Books:
+    """A case without any fault: three kinds, before and after the fault, and one copy."""
+
+    def __init__(self) -> None:
+        kinds = ["post", "image", "video"] * 4
+        self.sent = {f"m{i}": Sent(kind, 100.0 + 2 * i) for i, kind in enumerate(kinds)}
+        self.sent["copy"] = Sent("post", 125.0, "m0")
+        self.results = {name: [Seen("unique", f"c-{name}", s.at + 1.0)] for name, s in self.sent.items()}
+        self.results["copy"] = [Seen("duplicate", "c-m0", 126.5)]
+        self.redis = {name: seen[0].content_id for name, seen in self.results.items()}
+        self.index = dict(self.redis)
+
+    def judged(self) -> Case:
+        return judge(Case(name="planted"), self.sent, self.results, self.redis, self.index, HEALED)
+
+
+def test_a_case_without_a_fault_is_sound() -> None:
+    case = Books().judged()
+    assert case.sound
+    assert (case.sent, case.outcomes, case.by_outcome) == (13, 13, {"duplicate": 1, "unique": 12})
+    # after the fault: m5 (video) at 110, m6 (post) at 112, m7 (image) at 114, each answered a second later
+    assert (case.recovery_s, case.slowest_s) == (5.0, 1.5)
+
+
+@pytest.mark.parametrize(
+    "fault", ["lost", "doubled", "dead", "redis", "index", "split", "not in redis", "not in index"]
+)
+def test_each_planted_fault_is_found_alone(fault: str) -> None:
+    books = Books()
+    found = {
+        "lost": "lost",
+        "doubled": "doubled",
+        "dead": "dead",
+        "redis": "two_ids",
+        "index": "two_ids",
+        "split": "split",
+        "not in redis": "unpublished",
+        "not in index": "unpublished",
+    }
+    if fault == "lost":
+        del books.results["m3"]
+    elif fault == "doubled":
+        books.results["m3"] *= 2
+    elif fault == "dead":
+        books.results["m3"] = [Seen("dead", "", 120.0)]
+        del books.redis["m3"], books.index["m3"]
+    elif fault == "split":
+        books.results["copy"] = [Seen("unique", "c-other", 126.5)]
+        books.redis["copy"] = books.index["copy"] = "c-other"
+    elif fault.startswith("not in"):
+        del getattr(books, fault.removeprefix("not in "))["m3"]
+    else:
+        getattr(books, fault)["m3"] = "c-other"
+    case = books.judged()
+    assert not case.sound
+    counts = {name: getattr(case, name) for name in {*found.values()}}
+    assert counts == dict.fromkeys(counts, 0) | {found[fault]: 1}
+    assert len(case.examples) == 1
+
+
+def test_a_record_answered_twice_with_two_ids_is_both() -> None:
+    books = Books()
+    books.results["m3"] = [*books.results["m3"], Seen("unique", "c-other", 121.0)]
+    case = books.judged()
+    assert (case.doubled, case.two_ids) == (1, 1)
+
+
+def test_a_kind_that_never_flows_again_is_no_recovery() -> None:
+    books = Books()
+    for name in ("m7", "m10"):
+        del books.results[name]
+    assert books.judged().recovery_s == -1.0
+
+
+def test_the_matrix_is_whole_and_the_same_for_a_seed() -> None:
+    faults = matrix(7)
+    assert faults == matrix(7)
+    names = {fault.name for fault in faults}
+    assert len(names) == len(faults)
+    assert {f"kill-{name}" for name in KILLS} <= names
+    assert sum(len(fault.kills) == 2 for fault in faults) == PAIRS
+    assert {(f.network, f.server) for f in faults if f.network} >= {(n, s) for n in NETWORK for s in ("redis", "index")}
+    pairs = {
+        tuple(f.kills for f in matrix(seed) if len(f.kills) == 2) for seed in random.Random(1).sample(range(99), 5)
+    }
+    assert len(pairs) == 5
