@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from materials.records import Material, Outcome
+from materials.records import Features, Material, Outcome
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,7 +18,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     `base`: the input file's folder; `line`: the input line as it came, for a dead letter; `entered_at`: epoch seconds
     of its first attempt: windows of the ledger go by it, whatever attempt ends it.
     `source`: the file, relative to the job's source, or the topic; `partition`: 0 for files; `offset`: -1 where the
-    source does not tell it. `attempt`: of the whole job, 1 for a record that comes from the source.
+    source does not tell it. `attempt`: of the whole job, 1 for a record that comes from the source. `key`: the Kafka
+    record's own, "" for files.
     """
 
     material_id: str
@@ -34,11 +35,12 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     partition: int = 0
     offset: int = -1
     attempt: int = 1
+    key: str = ""
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
     """An outcome on its way to the sinks. `line` goes into the dead letter when the outcome is `dead`; the rest is its
-    envelope's, for the ledger."""
+    envelope's, for the ledger, but for `features`: by material id, where the sink wants them."""
 
     outcome: Outcome
     line: bytes
@@ -46,9 +48,15 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     partition: int = 0
     offset: int = -1
+    features: dict[str, Features] = {}
+
+    @property
+    def origin(self) -> str:
+        """`topic-partition:offset` of the line where the source tells it, else the source alone."""
+        return f"{self.source}-{self.partition}:{self.offset}" if self.offset >= 0 else self.source
 
 
-def finished(outcome: Outcome, envelope: Envelope) -> Finished:
+def finished(outcome: Outcome, envelope: Envelope, features: dict[str, Features] | None = None) -> Finished:
     """The outcome of an envelope's record."""
     return Finished(
         outcome=outcome,
@@ -57,6 +65,7 @@ def finished(outcome: Outcome, envelope: Envelope) -> Finished:
         source=envelope.source,
         partition=envelope.partition,
         offset=envelope.offset,
+        features=features or {},
     )
 
 

@@ -25,8 +25,9 @@ from model_plugins import registry
 from model_plugins.balancing import by_name
 from pipeline.flink.plan import JobPlan, plan
 from pipeline.projection import PROGRESS
+from pipeline.run_bounds import RunBounds, needs_broker
 from pipeline.run_records import process_mark, recorded, write_start
-from pipeline.runs import RunSummary, count_lines, count_outcomes, new_run_id
+from pipeline.runs import RunSummary, new_run_id
 from pipeline.spec import JobSpec, load
 from vector_index import policies
 
@@ -105,17 +106,19 @@ def run_job(
     began = time.monotonic()
     ours = stack.find(folder) is None
     try:
-        addresses = stack.up(folder, given, on_event=progress.stage, extras=_extras(spec))
+        addresses = stack.up(folder, given, on_event=progress.stage, extras=_extras(spec), kafka=needs_broker(spec))
         stack_seconds = time.monotonic() - began
         job = plan(spec, addresses, folder, new_run_id(spec.name))
-        total = None if spec.source.watch else count_lines(spec.source)
+        bounds = RunBounds(job)
+        job, total = bounds.job, bounds.total()
         progress.stage("starting the job")
         with recorded(job, process_mark()):
             seconds = _execute(job, folder, progress, total)
+        summary = _summary(bounds, folder, seconds=seconds, stack_seconds=stack_seconds)
     finally:
         if ours:
             stack.down(folder)
-    return _summary(job, folder, seconds=seconds, stack_seconds=stack_seconds)
+    return summary
 
 
 class Submitted(msgspec.Struct, frozen=True):
@@ -150,9 +153,10 @@ def submit_job(
     if addresses is None:
         raise UsageError(f"no stack runs on {folder}", f"start one: sosie up --state {folder}")
     environment.check_cluster(cluster)
-    job = plan(spec, addresses, folder, new_run_id(spec.name))
-    progress.stage("submitting the job")
     environment.prepare_gateway(folder / "log")
+    bounds = RunBounds(plan(spec, addresses, folder, new_run_id(spec.name)))
+    job = bounds.job
+    progress.stage("submitting the job")
     env = environment.session_cluster(cluster, spec.mode, folder / "checkpoints" / job.run_id)
     graph.build(env, job)
     began = time.monotonic()
@@ -165,20 +169,19 @@ def submit_job(
     write_start(job, f"{cluster}#{submitted.job_id}")
     if not wait:
         return submitted
-    _follow(client, _counts_of(job), progress, None if spec.source.watch else count_lines(spec.source))
-    summary = _summary(job, folder, seconds=time.monotonic() - began, stack_seconds=0.0)
+    _follow(client, _counts_of(job), progress, bounds.total())
+    summary = _summary(bounds, folder, seconds=time.monotonic() - began, stack_seconds=0.0)
     return Submitted(submitted.job_id, job.run_id, summary)
 
 
-def _summary(job: JobPlan, folder: Path, *, seconds: float, stack_seconds: float) -> RunSummary:
-    spec = job.spec
+def _summary(bounds: RunBounds, folder: Path, *, seconds: float, stack_seconds: float) -> RunSummary:
     return RunSummary(
-        run_id=job.run_id,
-        lines=count_lines(spec.source),
-        outcomes=count_outcomes(spec.sink.path, job.run_id),
+        run_id=bounds.job.run_id,
+        lines=bounds.lines(),
+        outcomes=bounds.outcomes(),
         seconds=round(seconds, 3),
         stack_start_seconds=round(stack_seconds, 3),
-        results=spec.sink.path / "results",
+        results=bounds.results,
         state=folder,
     )
 
@@ -186,7 +189,9 @@ def _summary(job: JobPlan, folder: Path, *, seconds: float, stack_seconds: float
 def _all_given(given: GivenAddresses) -> Addresses | None:
     if not (given.zookeeper and given.redis and given.index):
         return None
-    return Addresses(zookeeper=given.zookeeper, redis=given.redis, index=given.index, triton=given.triton)
+    return Addresses(
+        zookeeper=given.zookeeper, redis=given.redis, index=given.index, triton=given.triton, kafka=given.kafka
+    )
 
 
 def _execute(job: JobPlan, folder: Path, progress: Progress, total: int | None) -> float:

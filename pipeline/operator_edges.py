@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from deploy.addresses import Addresses
+from materials.records import Features
 from model_plugins import registry
 from model_plugins.balancing import by_name
 from model_plugins.client.model_client import ModelClient
@@ -19,7 +20,10 @@ from model_plugins.runtime import PluginRuntime
 from model_plugins.runtime.route import Route
 from model_plugins.targets import is_built_in, target_of
 from pipeline.assigner import BatchingAssigner
+from pipeline.envelope import Envelope
 from pipeline.feature_cache import FeatureCache
+from pipeline.feature_tap import FeatureTap
+from pipeline.kafka.settings import KafkaSink
 from pipeline.lineup import Lineup
 from pipeline.media.limits import MediaAccess, MediaLimits
 from pipeline.media.pool import MediaPool
@@ -67,6 +71,10 @@ class OperatorEdges:
             version_of=watches.model_version,
             observer=metrics.observer,
         )
+        projection = Projection(addresses.redis, spec.policy, run_id, spec.feature_ttl_s)
+        self._tap: FeatureTap | None = None
+        if isinstance(spec.sink, KafkaSink) and spec.sink.features:
+            projection = self._tap = FeatureTap(addresses.redis, spec.policy, run_id, spec.feature_ttl_s)
         self._lineup = Lineup(runtime, spec, kinds, on_change=metrics.know)
         self.understanding = Understanding(
             policy=spec.policy,
@@ -75,7 +83,7 @@ class OperatorEdges:
             runtime=runtime,
             cache=FeatureCache(addresses.redis, runtime.keys, on_result=self._count_cached),
             index=BatchingAssigner(addresses.index),
-            projection=Projection(addresses.redis, spec.policy, run_id, spec.feature_ttl_s),
+            projection=projection,
             retry=spec.retry,
             now=time.time,
             jitter=random.random,
@@ -91,6 +99,10 @@ class OperatorEdges:
         await self._lineup.start()
         if self._watches.plugins is not None:
             await self._lineup.follow(self._watches.plugins)
+
+    def features_of(self, envelope: Envelope) -> dict[str, Features]:
+        """What was just published of a material, for a sink that wants it; by material id, its own and its parts'."""
+        return self._tap.take(envelope.material_id) if self._tap is not None else {}
 
     def _client(self, route: Route) -> ModelClient:
         balancer = by_name(route.balancer, zone=os.environ.get(ZONE, ""))

@@ -17,14 +17,15 @@ _outcomes = msgspec.json.Decoder(Outcome)
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The end of a run. `lines`: records in the source; `seconds`: from submission to the end of the job."""
+    """The end of a run. `lines`: records in the source; `seconds`: from submission to the end of the job.
+    `results`: the folder, or `kafka:TOPIC`."""
 
     run_id: str
     lines: int
     outcomes: dict[str, int]
     seconds: float
     stack_start_seconds: float
-    results: Path
+    results: Path | str
     state: Path
 
     @property

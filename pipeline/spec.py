@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator
 
 from materials.errors import UsageError
+from pipeline.kafka.settings import KafkaSink, KafkaSource
 
-_PATH_KEYS = {("source", "path"), ("sink", "path"), ("state",)}
+_PATH_KEYS = {("source", "path"), ("source", "base"), ("sink", "path"), ("state",)}
+_KINDS = ("files", "kafka")
 
 
 class _Frozen(BaseModel):
@@ -42,6 +44,16 @@ class FilesSink(_Frozen):
 
     kind: Literal["files"] = "files"
     path: Path
+
+
+def _kind(value: Any) -> str:
+    """Of a source or sink; files where nothing is said."""
+    kind = value.get("kind", "files") if isinstance(value, dict) else getattr(value, "kind", "")
+    return kind if isinstance(kind, str) else ""
+
+
+Source = Annotated[Annotated[FilesSource, Tag("files")] | Annotated[KafkaSource, Tag("kafka")], Discriminator(_kind)]
+Sink = Annotated[Annotated[FilesSink, Tag("files")] | Annotated[KafkaSink, Tag("kafka")], Discriminator(_kind)]
 
 
 class Media(_Frozen):
@@ -132,8 +144,8 @@ class JobSpec(_Frozen):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     mode: Literal["batch", "streaming"] = "streaming"
-    source: FilesSource
-    sink: FilesSink
+    source: Source
+    sink: Sink
     plugins: Annotated[tuple[PluginUse, ...], Field(min_length=1)]
     registered: Registered = Registered()
     policy: str = "feed"
@@ -218,7 +230,9 @@ def _absolute(raw: dict[str, Any], base: Path) -> dict[str, Any]:
     return out
 
 
-def _check_source(source: FilesSource, spec_path: Path) -> None:
+def _check_source(source: Source, spec_path: Path) -> None:
+    if isinstance(source, KafkaSource):
+        return
     if not source.path.exists():
         raise UsageError(
             f"{spec_path}: source.path {source.path} does not exist", "make the folder or mend `source.path`"
@@ -233,27 +247,36 @@ def _check_source(source: FilesSource, spec_path: Path) -> None:
 
 def _fields_at(location: tuple[int | str, ...]) -> list[str]:
     model: type[BaseModel] = JobSpec
-    for step in location:
-        if isinstance(step, int):  # a place in a list of models
+    for at, step in enumerate(location):
+        if isinstance(step, int) or step in _KINDS:  # a place in a list of models, or which of two models
             continue
         field = model.model_fields.get(step)
-        inner = next(iter(get_args(field.annotation)), field.annotation) if field else None
+        among = get_args(field.annotation) if field else ()
+        chosen = _KINDS.index(str(location[at + 1])) if at + 1 < len(location) and location[at + 1] in _KINDS else 0
+        inner = (_unwrapped(among[chosen]) if among else field.annotation) if field else None
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             break
         model = inner
     return list(model.model_fields)
 
 
+def _unwrapped(annotation: Any) -> Any:
+    """A model without its tag."""
+    return get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation
+
+
 def _explain_error(error: ValidationError) -> str:
     """The first error in one line: where, what was there, what would be right."""
     # A misspelt key is also a missing one: the misspelling is what helps.
     first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    where = ".".join(str(step) for step in first["loc"])
+    where = ".".join(str(step) for step in first["loc"] if step not in _KINDS)
     if first["type"] == "extra_forbidden":
         known = _fields_at(first["loc"][:-1])
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
         return f"unknown key `{where}`; {hint}"
+    if first["type"] == "union_tag_invalid":
+        return f"`{where}.kind` must be one of {', '.join(_KINDS)}"
     if first["type"] == "missing":
         return f"`{where}` is missing"
     got = first.get("input")

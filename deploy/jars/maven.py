@@ -98,6 +98,12 @@ def ensure(
     return [folder / jar.name for jar in jars]
 
 
+def present(which: JarSet, folder: Path | None = None) -> list[Path]:
+    """The jars of a set that are there already; nothing is fetched."""
+    folder = folder or default_folder()
+    return [folder / jar.name for jar in locked(which) if _is_there(folder / jar.name, jar)]
+
+
 def connector_jar() -> Path:
     """Flink's Kafka connector: must lie on the class path of the client and of the cluster.
 

@@ -13,6 +13,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 
 from deploy import java
+from deploy.jars import maven
 from materials.errors import UsageError
 
 _JVM = "-Xms128m -Xmx768m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djava.net.preferIPv4Stack=true"
@@ -54,6 +55,8 @@ def prepare_gateway(log: Path) -> None:
     log.mkdir(parents=True, exist_ok=True)
     for name in [name for name in os.environ if name.startswith(("FLINK_", "HADOOP_", "YARN_"))]:
         del os.environ[name]
+    # The one variable by which pyflink's launcher takes more into its class path; `pipeline.jars` drops flink-python.
+    os.environ["HADOOP_CLASSPATH"] = os.pathsep.join(map(str, maven.present("connector")))
     os.environ |= {
         "JAVA_HOME": str(java.java_home()),
         "JVM_ARGS": _JVM,

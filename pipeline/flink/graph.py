@@ -7,11 +7,12 @@ from pathlib import Path
 from pyflink.common import Time, Types
 from pyflink.datastream import AsyncDataStream, DataStream, OutputTag, RuntimeExecutionMode, StreamExecutionEnvironment
 
-from pipeline.flink.files import lines, sink
+from pipeline.flink import files, kafka
 from pipeline.flink.parse import BYTES, IMAGES, LEDGER, VIDEOS, ParseLines
 from pipeline.flink.plan import JobPlan
-from pipeline.flink.route import DEAD, ENDED, Route
+from pipeline.flink.route import DEAD, ENDED, Route, RouteToKafka
 from pipeline.flink.understand import Branch, Understand
+from pipeline.kafka.settings import KafkaSink, KafkaSource
 from reconcile.ledger.rows import rows_folder
 
 
@@ -20,7 +21,7 @@ def build(env: StreamExecutionEnvironment, plan: JobPlan) -> None:
     spec = plan.spec
     env.set_parallelism(spec.parallelism)
     env.set_runtime_mode(RuntimeExecutionMode.BATCH if spec.mode == "batch" else RuntimeExecutionMode.STREAMING)
-    posts = lines(env, spec.source).process(ParseLines(plan), BYTES).name("parse")
+    posts = _source(env, plan).process(ParseLines(plan), BYTES).name("parse")
 
     def outcomes(stream: DataStream, branch: Branch) -> DataStream:
         # A task of its own: a bundle waits for all its calls, so a slow video would else hold a post's bundle and its
@@ -28,15 +29,28 @@ def build(env: StreamExecutionEnvironment, plan: JobPlan) -> None:
         understood = AsyncDataStream.unordered_wait(
             stream, Understand(plan, branch), Time.seconds(0), spec.threads.capacity, BYTES
         )
-        return understood.name(branch).start_new_chain().process(Route(plan), Types.STRING()).name("route")
+        finished = understood.name(branch).start_new_chain()
+        if isinstance(spec.sink, KafkaSink):
+            return finished.process(RouteToKafka(plan), kafka.RECORD).name("route")
+        return finished.process(Route(plan), Types.STRING()).name("route")
 
     images, videos = _side(posts, IMAGES), _side(posts, VIDEOS)
     results = [outcomes(images, "image"), outcomes(videos, "video"), outcomes(posts, "post")]
-    dead = [_side(branch, DEAD) for branch in results]
-    results[0].union(*results[1:]).sink_to(sink(spec.sink.path / "results", plan.run_id)).name("results")
-    dead[0].union(*dead[1:]).sink_to(sink(spec.sink.path / "dead", plan.run_id)).name("dead letters")
     ledger = _side(posts, LEDGER).union(*(_side(branch, ENDED) for branch in results))
-    ledger.sink_to(sink(rows_folder(Path(plan.state)), plan.run_id)).name("ledger")
+    ledger.sink_to(files.sink(rows_folder(Path(plan.state)), plan.run_id)).name("ledger")
+    if isinstance(spec.sink, KafkaSink):
+        kafka.write(env, results[0].union(*results[1:]), spec.sink, plan.brokers(spec.sink), plan.run_id)
+        return
+    dead = [_side(branch, DEAD) for branch in results]
+    results[0].union(*results[1:]).sink_to(files.sink(spec.sink.path / "results", plan.run_id)).name("results")
+    dead[0].union(*dead[1:]).sink_to(files.sink(spec.sink.path / "dead", plan.run_id)).name("dead letters")
+
+
+def _source(env: StreamExecutionEnvironment, plan: JobPlan) -> DataStream:
+    spec = plan.spec
+    if isinstance(spec.source, KafkaSource):
+        return kafka.records(env, spec.source, plan.brokers(spec.source), plan.group, plan.ends)
+    return files.lines(env, spec.source)
 
 
 def _side(stream: DataStream, tag: OutputTag) -> DataStream:

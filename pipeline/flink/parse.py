@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from pyflink.common import Types
@@ -19,7 +18,7 @@ from materials.parsing import parse_line, readable_id
 from pipeline.envelope import Envelope, pack
 from pipeline.flink.plan import JobPlan
 from pipeline.ledger_rows import LedgerRows
-from pipeline.lines import LinePositions
+from pipeline.origins import Origin, Origins, origins_of
 from reconcile.ledger.rows import encode
 
 BYTES = Types.PICKLED_BYTE_ARRAY()
@@ -30,57 +29,64 @@ _SIDES = {"image": IMAGES, "video": VIDEOS}
 
 
 class ParseLines(ProcessFunction):
-    """(line, path) -> packed envelopes; main output: posts and refusals."""
+    """Rows of the source -> packed envelopes; main output: posts and refusals."""
 
     def __init__(self, plan: JobPlan) -> None:
         self._plan = plan
         self._ledger = LedgerRows(plan)
-        self._positions: LinePositions | None = None
+        self._origins: Origins | None = None
 
     def open(self, runtime_context: Any) -> None:  # noqa: ARG002
         """Called by Flink in the worker."""
-        self._positions = LinePositions(self._plan.spec.source.path, is_bad)
+        self._origins = origins_of(self._plan.spec.source, is_bad)
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:  # noqa: ARG002
-        """One line; blank lines are not records."""
-        line, path = bytes(value[0]), str(value[1])
-        if not line.strip():
+        """One line."""
+        assert self._origins is not None  # noqa: S101 (open ran)
+        read = self._origins.read(value)
+        if read is None:
             return
-        envelope = self._envelope(line, path)
+        line, origin = read
+        envelope = self._envelope(line, origin, value)
         if envelope.attempt == 1:
             yield LEDGER, encode(self._ledger.entered(envelope))
         side = _SIDES.get(envelope.kind or "") if envelope.rejection is None else None
         yield (side, pack(envelope)) if side is not None else pack(envelope)
 
-    def _envelope(self, line: bytes, path: str) -> Envelope:
-        base, now, trace = str(Path(path).parent), time.time(), uuid.uuid4().hex
-        assert self._positions is not None  # noqa: S101 (open ran)
-        source = self._positions.relative(path)
+    def _envelope(self, line: bytes, origin: Origin, row: Any) -> Envelope:
+        now, trace = time.time(), origin.trace_id or uuid.uuid4().hex
         try:
             material = parse_line(line, "")
         except Rejected:
-            where = self._positions.where(path, line)
+            assert self._origins is not None  # noqa: S101 (open ran)
+            where = self._origins.where(line, origin, row)
             known = readable_id(line)
             return Envelope(
                 material_id=known if known is not None else f"@{where}",
                 kind=None,
-                base=base,
+                base=origin.base,
                 line=line,
                 entered_at=now,
                 trace_id=trace,
                 rejection=_reason(line, where),
-                source=source,
+                source=origin.source,
+                partition=origin.partition,
+                offset=origin.offset,
+                key=origin.key,
             )
         return Envelope(
             material_id=material.material_id,
             kind=material.kind,
-            base=base,
+            base=origin.base,
             line=line,
             entered_at=now,
             trace_id=trace,
             material=material,
             revision=material.revision,
-            source=source,
+            source=origin.source,
+            partition=origin.partition,
+            offset=origin.offset,
+            key=origin.key,
         )
 
 

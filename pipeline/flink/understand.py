@@ -43,7 +43,7 @@ class Understand(AsyncFunction):
             self._connecting = None
         envelope = unpack_envelope(value)
         outcome = await self._edges.understanding.understand(envelope)
-        return [pack(finished(outcome, envelope))]
+        return [pack(finished(outcome, envelope, self._edges.features_of(envelope)))]
 
     def timeout(self, value: bytes) -> list[bytes]:
         """Never called: Flink's own timer starts a thread per record, deadlines are asyncio's here."""

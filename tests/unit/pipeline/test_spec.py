@@ -61,7 +61,10 @@ def test_defaults_are_explained(folder: Path) -> None:
         ({"plugins": "text-embedding"}, "`plugins`"),
         ({"source": {"kind": "files", "path": "nowhere"}}, "does not exist"),
         ({"source": {"kind": "files", "path": "in/a.jsonl", "watch": True}}, "needs a folder"),
-        ({"source": {"kind": "kafka", "path": "in"}}, "`source.kind`"),
+        ({"source": {"kind": "kafak", "path": "in"}}, "`source.kind` must be one of files, kafka"),
+        ({"source": {"kind": "kafka", "path": "in"}}, "unknown key `source.path`"),
+        ({"source": {"kind": "kafka", "topci": "x"}}, "unknown key `source.topci`; did you mean `topics`?"),
+        ({"sink": {"kind": "kafka", "topic": "a b"}}, "no topic name"),
         ({"parallelism": 0}, "`parallelism`"),
     ],
 )

@@ -1,0 +1,66 @@
+"""Count a run's outcomes in its result topics, in the JVM: a bounded query between two sets of offsets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.flink import environment
+from pipeline.flink.kafka import quoted, topic_options
+from pipeline.flink.plan import Bounds
+from pipeline.kafka.settings import KafkaSink
+
+
+def count(sink: KafkaSink, bootstrap: str, run_id: str, first: Bounds, last: Bounds, scratch: Path) -> dict[str, int]:
+    """Outcome -> input lines of a run that have it.
+
+    A record that was written twice counts once: its `origin` header tells the line that it answers. Lines of files have
+    no offset; there each record counts.
+
+    Args:
+        first, last: offsets before and after the run; a topic that is not in `first` is read from its beginning.
+        scratch: a folder for the query's checkpoints.
+    """
+    from pyflink.table import StreamTableEnvironment
+
+    topics = {
+        topic: partitions
+        for topic, partitions in last.items()
+        if topic not in (sink.dead_topic, sink.features)
+        and any(end > first.get(topic, {}).get(partition, 0) for partition, end in partitions.items())
+    }
+    if not topics:
+        return {}
+    tables = StreamTableEnvironment.create(environment.mini_cluster("batch", scratch))
+    views = []
+    for number, (topic, ends) in enumerate(sorted(topics.items())):
+        starts = first.get(topic, {})
+        options = topic_options(bootstrap, sink.properties, [topic]) | {
+            "value.format": "raw",
+            "scan.startup.mode": "specific-offsets",
+            "scan.startup.specific-offsets": offsets({p: starts.get(p, 0) for p in ends}),
+            "scan.bounded.mode": "specific-offsets",
+            "scan.bounded.specific-offsets": offsets(ends),
+            "scan.topic-partition-discovery.interval": "0",
+            "properties.group.id": f"sosie-count-{run_id}",
+        }
+        tables.execute_sql(
+            f"CREATE TEMPORARY TABLE counted_{number} (`value` STRING, `headers` MAP<STRING, BYTES> METADATA VIRTUAL)"
+            f" WITH ({quoted(options)})"
+        )
+        views.append(
+            f"SELECT JSON_VALUE(`value`, '$.outcome') AS outcome, DECODE(`headers`['origin'], 'UTF-8') AS origin"  # noqa: S608 (our own names)
+            f" FROM counted_{number} WHERE DECODE(`headers`['run'], 'UTF-8') = '{run_id}'"
+        )
+    union = " UNION ALL ".join(views)
+    query = (
+        "SELECT outcome, COUNT(DISTINCT CASE WHEN origin LIKE '%:%' THEN origin END) +"  # noqa: S608 (our own names)
+        " COUNT(CASE WHEN origin NOT LIKE '%:%' THEN 1 END) AS n"
+        f" FROM ({union}) WHERE outcome IS NOT NULL GROUP BY outcome"
+    )
+    with tables.execute_sql(query).collect() as rows:
+        return {str(row[0]): int(row[1]) for row in rows}
+
+
+def offsets(partitions: dict[int, int]) -> str:
+    """As the connector's options want them."""
+    return ";".join(f"partition:{partition},offset:{offset}" for partition, offset in sorted(partitions.items()))
