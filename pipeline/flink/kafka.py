@@ -83,7 +83,9 @@ def write(env: StreamExecutionEnvironment, stream: DataStream, sink: KafkaSink, 
 
 
 def _table(tables: StreamTableEnvironment, name: str, source: KafkaSource, options: Mapping[str, str]) -> DataStream:
-    lateness = f"INTERVAL '{source.lateness_s:.3f}' SECOND(5,3)"
+    minutes, seconds = divmod(source.lateness_s, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    lateness = f"INTERVAL '{hours // 24} {hours % 24:02}:{minutes:02}:{seconds:06.3f}' DAY TO SECOND(3)"
     tables.execute_sql(
         f"CREATE TEMPORARY TABLE {name} ("
         "`key` BYTES, `value` BYTES,"

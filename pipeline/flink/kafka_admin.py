@@ -70,10 +70,7 @@ class KafkaAdmin:
             return []
         wanted = self._gateway.jvm.java.util.ArrayList()
         for name in missing:
-            java_short = self._gateway.jvm.java.lang.Short.parseShort(str(replication))
-            topic = self._gateway.jvm.java.util.Optional.of(partitions)
-            of = self._gateway.jvm.java.util.Optional.of(java_short)
-            wanted.add(self._kafka.clients.admin.NewTopic(name, topic, of))
+            wanted.add(self._kafka.clients.admin.NewTopic(name, partitions, replication))
         try:
             self._answer(self._client.createTopics(wanted).all(), f"make the topics {', '.join(missing)}")
         except Permanent as error:

@@ -6,7 +6,7 @@ Each call crosses into the JVM: a few thousand records a second. Jobs use `pipel
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -157,10 +157,15 @@ class KafkaConsumer:
                 each.timestamp() / 1000.0,
                 each.key(),
                 None if each.value() is None else bytes(each.value()),
-                {header.key(): bytes(header.value()) for header in each.headers()},
+                {header.key(): bytes(header.value()) for header in each.headers().toArray()},
             )
-            for each in records
+            for each in _each(records.iterator())
         ]
+
+
+def _each(iterator: Any) -> Iterator[Any]:
+    while iterator.hasNext():
+        yield iterator.next()
 
 
 def _properties(gateway: Any, values: Mapping[str, str]) -> Any:

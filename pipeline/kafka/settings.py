@@ -90,7 +90,7 @@ class KafkaSource(_Connection):
     start_at: datetime | None = None
     bounded: bool = False
     base: str = ""
-    lateness_s: Annotated[float, Field(ge=0)] = 5.0
+    lateness_s: Annotated[float, Field(ge=0, lt=86_400)] = 5.0
     idle_s: Annotated[float, Field(gt=0)] = 10.0
     discover_s: Annotated[float, Field(gt=0)] = 30.0
 
