@@ -23,7 +23,7 @@ from fault_matrix.faults import Fault, matrix
 from fault_matrix.records import MediaKit
 from fault_matrix.verdict import Case
 
-TOTALS = ("sent", "outcomes", "lost", "two_ids", "doubled", "split", "unpublished", "dead")
+TOTALS = ("sent", "outcomes", "lost", "two_ids", "doubled", "repeated", "split", "unpublished", "dead")
 
 
 def main() -> int:
@@ -31,6 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/faults"))
     parser.add_argument("--cases", default="*", help="names to run, as a file pattern: 'kill-*', 'stall-redis'")
+    parser.add_argument("--source", choices=("kafka", "files"), default="files", help="where the load comes from")
     parser.add_argument("--records", type=int, default=500, help="of each case, at least")
     parser.add_argument("--rate", type=float, default=25.0, help="records a second")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="for the same pairs and moments")
@@ -38,28 +39,29 @@ def main() -> int:
     options = parser.parse_args()
     begun = time.monotonic()
     load = Load(options.records, options.rate)
-    wanted = [fault for fault in matrix(options.seed) if fnmatch(fault.name, options.cases)]
+    kafka = options.source == "kafka"
+    wanted = [fault for fault in matrix(options.seed, kafka) if fnmatch(fault.name, options.cases)]
     done: list[Case] = []
     options.out.mkdir(parents=True, exist_ok=True)
     for proxied in (False, True):
         faults = [fault for fault in wanted if bool(fault.network) == proxied]
-        for case in _cases(faults, proxied, load, options.seed, options.keep):
+        for case in _cases(faults, proxied, kafka, load, options.seed, options.keep):
             done.append(case)
             sys.stdout.write(_row(case) + "\n")
             sys.stdout.flush()
-            _write(options.out, done, options.seed, time.monotonic() - begun)
+            _write(options.out, done, options.source, options.seed, time.monotonic() - begun)
     sound = bool(done) and all(case.sound for case in done)
     sys.stdout.write(f"{'sound' if sound else 'NOT SOUND'} -> {options.out / 'summary.json'}\n")
     return 0 if sound else 1
 
 
-def _cases(faults: list[Fault], proxied: bool, load: Load, seed: int, keep: bool) -> Iterator[Case]:
+def _cases(faults: list[Fault], proxied: bool, kafka: bool, load: Load, seed: int, keep: bool) -> Iterator[Case]:
     """The cases of one bed; a bed that does not become whole again is replaced."""
     left = list(faults)
     while left:
         folder = Path(tempfile.mkdtemp(prefix="sosie-faults-"))
         try:
-            with Bed(folder, proxied) as bed:
+            with Bed(folder, proxied, kafka) as bed:
                 kit = MediaKit(bed.input)
                 while left:
                     fault = left.pop(0)
@@ -82,11 +84,12 @@ def _row(case: Case) -> str:
     return "\n".join([told, *more])
 
 
-def _write(out: Path, done: list[Case], seed: int, seconds: float) -> None:
+def _write(out: Path, done: list[Case], source: str, seed: int, seconds: float) -> None:
     totals = {name: sum(getattr(case, name) for case in done) for name in TOTALS}
     body = totals | {
         "sound": all(case.sound for case in done),
         "errors": sum(bool(case.error) for case in done),
+        "source": source,
         "seed": seed,
         "seconds": round(seconds, 1),
         "cases": msgspec.to_builtins(done),

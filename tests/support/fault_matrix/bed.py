@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from fault_matrix.cluster import SpareCluster
 from fault_matrix.feed import Outlet, WatchedFolder
-from fault_matrix.results import CommittedFiles
+from fault_matrix.results import CommittedFiles, Results
 from kazoo.client import KazooClient
 from model_servers import wait_until
 from sosie_system import sosie, write_spec
@@ -21,11 +23,15 @@ from tcp_proxy import TcpProxy
 
 from deploy import stack
 from deploy.addresses import Addresses, GivenAddresses
+from deploy.ports import LOOPBACK, choose
+from pipeline.flink.environment import prepare_gateway
 
 PLUGINS = ["image-embedding", "image-pdq", "video-embedding", "text-embedding"]
 PROXIED = ("zookeeper", "redis", "index", "triton")
 CHROOT = "/behind-proxies"
 START_SECONDS = 120.0
+INPUT, OUTPUT = "faults-in", "faults-out"
+"""Topics."""
 
 
 class Bed:
@@ -37,17 +43,17 @@ class Bed:
             folder of its own, to which these are servers that run elsewhere.
     """
 
-    def __init__(self, folder: Path, proxied: bool = False) -> None:
+    def __init__(self, folder: Path, proxied: bool = False, kafka: bool = False) -> None:
         self.folder = folder.resolve()
-        self._proxied = proxied
+        self._proxied, self._kafka = proxied, kafka
         self._open = contextlib.ExitStack()
         self.proxies: dict[str, TcpProxy] = {}
         self.stack_state = self.folder / "state"
         self.job_state = self.folder / "front" if proxied else self.stack_state
         self.input = self.folder / "input"
-        self.outlet: Outlet = WatchedFolder(self.input)
-        self.results = CommittedFiles(self.folder / "out-faults" / "results")
-        self.addresses: Addresses
+        self.outlet: Outlet
+        self.results: Results
+        self.servers: Addresses
         self.cluster: SpareCluster
 
     def __enter__(self) -> Bed:
@@ -63,11 +69,17 @@ class Bed:
 
     def _start(self) -> None:
         self._open.callback(stack.down, self.stack_state)
-        self.addresses = stack.up(self.stack_state, GivenAddresses())
+        self.servers = stack.up(self.stack_state, GivenAddresses(), kafka=self._kafka and not self._proxied)
         if self._proxied:
             self._start_proxies()
+        self.input.mkdir(exist_ok=True)
+        if self._kafka:
+            self._open_topics(self.broker.load_address if self._proxied else self.servers.kafka)
+        else:
+            self.outlet = WatchedFolder(self.input)
+            self.results = CommittedFiles(self.folder / "out-faults" / "results")
         # Not through a proxy: what a broken network does to Flink's own leadership is Flink's to prove.
-        self.cluster = SpareCluster(self.folder / "flink", self.addresses.zookeeper)
+        self.cluster = SpareCluster(self.folder / "flink", self.servers.zookeeper)
         self._open.callback(self.cluster.stop)
         self.cluster.start()
         self.submit()
@@ -76,26 +88,44 @@ class Bed:
 
     def submit(self) -> None:
         """Start the job."""
-        spec = write_spec(
-            self.folder,
-            "faults",
-            source={"kind": "files", "path": "input", "watch": True},
-            plugins=PLUGINS,
-        )
+        ends: dict[str, Any] = {"source": {"kind": "files", "path": "input", "watch": True}}
+        if self._kafka:
+            ends["source"] = {"kind": "kafka", "topics": [INPUT], "start": "earliest", "base": "input"}
+            ends["sink"] = {"kind": "kafka", "topic": OUTPUT}
+        spec = write_spec(self.folder, "faults", plugins=PLUGINS, **ends)
         said = sosie("submit", spec, "--cluster", self.cluster.rest_url, "--state", self.job_state, "--json", code=0)
         self.job_id: str = json.loads(said.stdout)["job_id"]
         wait_until(lambda: self.cluster.job_runs(self.job_id), START_SECONDS, "the job runs")
 
+    def _open_topics(self, bootstrap: str) -> None:
+        # Late: importing Flink takes two seconds, which watched files need not wait for.
+        from fault_matrix.topics import IntoTopic, OutOfTopic, make_topics
+
+        prepare_gateway(self.folder / "log")
+        make_topics(bootstrap)
+        self.outlet = IntoTopic(bootstrap)
+        self.results = OutOfTopic(bootstrap)
+
+    def _start_broker(self) -> str:
+        """A broker behind a proxy; the proxy's address."""
+        from fault_matrix.topics import Broker
+
+        [port] = choose(1, random.Random())
+        proxy = self.proxies["kafka"] = self._open.enter_context(TcpProxy(f"{LOOPBACK}:{port}"))
+        self.broker = Broker(self.folder / "kafka", port, proxy.address)
+        self._open.callback(self.broker.stop)
+        return proxy.address
+
     def _start_proxies(self) -> None:
         servers = {
-            "zookeeper": self.addresses.zookeeper,
-            "redis": urlsplit(self.addresses.redis).netloc,
-            "index": self.addresses.index,
-            "triton": self.addresses.triton,
+            "zookeeper": self.servers.zookeeper,
+            "redis": urlsplit(self.servers.redis).netloc,
+            "index": self.servers.index,
+            "triton": self.servers.triton,
         }
         for name in PROXIED:
             self.proxies[name] = self._open.enter_context(TcpProxy(servers[name]))
-        client = KazooClient(hosts=self.addresses.zookeeper)
+        client = KazooClient(hosts=self.servers.zookeeper)
         client.start(timeout=10)
         client.ensure_path(CHROOT)
         client.stop()
@@ -105,7 +135,7 @@ class Bed:
             [
                 *(sys.executable, "-P", "-m", "model_plugins.discovery.announce"),
                 *("--triton-grpc", self.proxies["triton"].address),
-                *("--zookeeper", self.addresses.zookeeper + CHROOT),
+                *("--zookeeper", self.servers.zookeeper + CHROOT),
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -117,6 +147,7 @@ class Bed:
             redis=f"redis://{self.proxies['redis'].address}/0",
             index=self.proxies["index"].address,
             triton=self.proxies["triton"].address,
+            kafka=self._start_broker() if self._kafka else "",
         )
         self._open.callback(stack.down, self.job_state)
         stack.up(self.job_state, given)

@@ -72,11 +72,11 @@ def judge_all(bed: Bed, case: Case, feed: Feed, healed: float) -> None:
     names = list(feed.sent)
     redis: dict[str, str] = {}
     index: dict[str, str] = {}
-    client = IndexClient(bed.addresses.index)
+    client = IndexClient(bed.servers.index)
     try:
         for start in range(0, len(names), _PAGE):
             page = names[start : start + _PAGE]
-            for name, found in lookups.outcomes(bed.addresses.redis, page).items():
+            for name, found in lookups.outcomes(bed.servers.redis, page).items():
                 if POLICY in found:
                     redis[name] = found[POLICY].get("content_id") or ""
             for name, assignment in zip(page, client.get(page, POLICY), strict=True):
@@ -85,4 +85,4 @@ def judge_all(bed: Bed, case: Case, feed: Feed, healed: float) -> None:
     finally:
         client.close()
     sent = {name: Sent(record.kind, at, record.twin) for name, (record, at) in feed.sent.items()}
-    judge(case, sent, bed.results.seen, redis, index, healed)
+    judge(case, sent, bed.results.seen, redis, index, healed, bed.results.exactly_once)

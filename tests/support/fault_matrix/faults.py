@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 from fault_matrix.bed import PROXIED, Bed
 
-PARTS = ("triton", "zookeeper", "redis", "index")
-KILLS: dict[str, Callable[[Bed], list[str]]] = {
+from deploy.parts.catalogue import ALL
+
+_FLINK: dict[str, Callable[[Bed], list[str]]] = {
     "taskmanager": lambda bed: bed.cluster.kill_task_manager(),
     "jobmanager": lambda bed: bed.cluster.kill_job_manager(),
     "python-worker": lambda bed: bed.cluster.kill_workers(),
-    **{name: (lambda bed, name=name: bed.kill_part(name)) for name in PARTS},
 }
+_PARTS = ("triton", "zookeeper", "redis", "index", "retry-pump", "kafka")
 NETWORK = ("delay", "stall", "reset")
 DELAY_SECONDS = 0.2
 HELD_SECONDS = 6.0
 PAIRS = 5
 
 
+def killable(kafka: bool) -> list[str]:
+    """What can be killed: Flink's processes, and the parts that the local stack has."""
+    there = {part.name for part in ALL} - (set() if kafka else {"kafka"})
+    return [*_FLINK, *(name for name in _PARTS if name in there)]
+
+
 class Fault(msgspec.Struct, frozen=True):
     """One row of the matrix.
 
-    `kills`: keys of `KILLS`, one after the other; `apart`: seconds between them. `network`: one of `NETWORK`, held for
+    `kills`: of `killable`, one after the other; `apart`: seconds between them. `network`: one of `NETWORK`, held for
     `HELD_SECONDS` before `server`.
     """
 
@@ -41,7 +48,7 @@ class Fault(msgspec.Struct, frozen=True):
         for number, name in enumerate(self.kills):
             if number:
                 time.sleep(self.apart)
-            killed += KILLS[name](bed)
+            killed += _FLINK[name](bed) if name in _FLINK else bed.kill_part(name)
         if self.network:
             proxy = bed.proxies[self.server]
             if self.network == "delay":
@@ -56,16 +63,18 @@ class Fault(msgspec.Struct, frozen=True):
         return killed
 
 
-def matrix(seed: int, servers: Sequence[str] = PROXIED) -> list[Fault]:
+def matrix(seed: int, kafka: bool = False) -> list[Fault]:
     """No fault at all, for comparison; each kill alone; five random pairs; each network fault before each server."""
     chance = random.Random(seed)
+    names = killable(kafka)
     found = [Fault("none")]
-    found += [Fault(f"kill-{name}", (name,)) for name in KILLS]
+    found += [Fault(f"kill-{name}", (name,)) for name in names]
     pairs: set[frozenset[str]] = set()
     while len(pairs) < PAIRS:
-        first, second = chance.sample(sorted(KILLS), 2)
+        first, second = chance.sample(names, 2)
         if frozenset((first, second)) not in pairs:
             pairs.add(frozenset((first, second)))
             found.append(Fault(f"kill-{first}-and-{second}", (first, second), round(chance.uniform(0, 3), 2)))
+    servers = (*PROXIED, "kafka") if kafka else PROXIED
     found += [Fault(f"{network}-{server}", network=network, server=server) for server in servers for network in NETWORK]
     return found

@@ -21,38 +21,45 @@ class _Line(msgspec.Struct):
     attempts: int = 1
 
 
-class CommittedFiles(threading.Thread):
-    """Follows `results/*.jsonl` of a files sink. A file gets its name when it is committed, and never changes again."""
+_decoder = msgspec.json.Decoder(_Line)
 
-    def __init__(self, folder: Path) -> None:
+
+class Results(threading.Thread):
+    """What a sink has committed, by material id, in a thread of its own."""
+
+    exactly_once = True
+
+    def __init__(self) -> None:
         super().__init__(name="results", daemon=True)
-        self._folder = folder
-        self._known: set[str] = set()
         self._ending = threading.Event()
-        self._decoder = msgspec.json.Decoder(_Line)
         self.seen: dict[str, list[Seen]] = defaultdict(list)
+        self.error: BaseException | None = None
 
     def run(self) -> None:
         """The thread."""
-        while not self._ending.wait(POLL_SECONDS):
-            self.look()
+        try:
+            while not self._ending.wait(POLL_SECONDS):
+                self.look()
+        except BaseException as error:
+            self.error = error
+            raise
 
     def look(self) -> None:
         """Read what is new."""
-        for path in sorted(self._folder.glob("*.jsonl")):
-            if path.name in self._known or path.name.startswith("."):
-                continue
-            self._known.add(path.name)
-            now = time.time()
-            for line in path.read_bytes().splitlines():
-                said = self._decoder.decode(line)
-                self.seen[said.material_id].append(Seen(said.outcome, said.content_id or "", now, said.attempts))
+        raise AssertionError("a sink says how")
+
+    def read(self, line: bytes, at: float) -> None:
+        """One result line."""
+        said = _decoder.decode(line)
+        self.seen[said.material_id].append(Seen(said.outcome, said.content_id or "", at, said.attempts))
 
     def await_all(self, names: Collection[str], seconds: float) -> bool:
         """Wait until each has an outcome; tells whether they have."""
         deadline = time.monotonic() + seconds
         missing = set(names)
         while missing := {name for name in missing if name not in self.seen}:
+            if self.error is not None:
+                raise RuntimeError("the results cannot be read") from self.error
             if time.monotonic() > deadline:
                 return False
             time.sleep(POLL_SECONDS)
@@ -62,3 +69,22 @@ class CommittedFiles(threading.Thread):
         """Stop following."""
         self._ending.set()
         self.join(10)
+
+
+class CommittedFiles(Results):
+    """Follows `results/*.jsonl` of a files sink. A file gets its name when it is committed, and never changes again."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        self._known: set[str] = set()
+
+    def look(self) -> None:
+        """Read the files that are new."""
+        for path in sorted(self._folder.glob("*.jsonl")):
+            if path.name in self._known or path.name.startswith("."):
+                continue
+            self._known.add(path.name)
+            now = time.time()
+            for line in path.read_bytes().splitlines():
+                self.read(line, now)

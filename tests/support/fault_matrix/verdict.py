@@ -29,8 +29,9 @@ class Case(msgspec.Struct, kw_only=True):
     """One row of `summary.json`.
 
     `sent`, `outcomes`: distinct materials; `lost`: sent and not answered; `two_ids`: with more than one content ID
-    over all result lines, Redis and index; `doubled`: answered more than once in the results; `split`: word-by-word
-    copies with a content ID other than the original's; `unpublished`: whose outcome Redis or the index does not have.
+    over all result lines, Redis and index; `doubled`: answered more than once in the results, and by an at-least-once
+    sink not in the same words; `repeated`: in the same words there, which is its right; `split`: word-by-word copies
+    with a content ID other than the original's; `unpublished`: whose outcome Redis or the index does not have.
     `killed_at`: UTC; `killed_after`: records sent by then; `fault_s`: how long the fault was held.
     `recovery_s`: from the end of the fault until a record of every kind that entered after it had its committed
     outcome; -1 when that never came. `slowest_s`: the longest way of a record.
@@ -42,6 +43,7 @@ class Case(msgspec.Struct, kw_only=True):
     lost: int = 0
     two_ids: int = 0
     doubled: int = 0
+    repeated: int = 0
     split: int = 0
     unpublished: int = 0
     dead: int = 0
@@ -70,6 +72,7 @@ def judge(
     redis: Mapping[str, str],
     index: Mapping[str, str],
     healed_at: float,
+    exactly_once: bool = True,
 ) -> Case:
     """Fill a case in.
 
@@ -78,6 +81,7 @@ def judge(
         results: the committed result lines, by material id; others than those sent are left out of account.
         redis, index: the content ID that each of them tells of a material; absent where it knows none.
         healed_at: end of the fault, epoch seconds.
+        exactly_once: whether the sink promises each line once; else the same line may come again.
     """
     answered = {name: results[name] for name in sent if results.get(name)}
     ids: dict[str, set[str]] = {}
@@ -90,10 +94,12 @@ def judge(
     pairs = [(name, record.twin) for name, record in sent.items() if name in taken and record.twin in taken]
     split = sorted(name for name, twin in pairs if not ids[name] & ids[twin])
     unpublished = sorted(name for name in taken if name not in redis or name not in index)
-    doubled = sorted(name for name, seen in answered.items() if len(seen) > 1)
+    often = {name: seen for name, seen in answered.items() if len(seen) > 1}
+    doubled = sorted(name for name, seen in often.items() if exactly_once or len({_answer(each) for each in seen}) > 1)
     outcomes = Counter(seen[-1].outcome for seen in answered.values())
     case.sent, case.outcomes, case.by_outcome = len(sent), len(answered), dict(sorted(outcomes.items()))
     case.lost, case.two_ids, case.split = len(lost), len(two), len(split)
+    case.repeated = len(often) - len(doubled)
     case.doubled, case.unpublished, case.dead = len(doubled), len(unpublished), outcomes["dead"]
     case.slowest_s = round(max((seen[0].at - sent[name].at for name, seen in answered.items()), default=0.0), 2)
     case.recovery_s = recovery(sent, answered, healed_at)
@@ -119,6 +125,10 @@ def recovery(sent: Mapping[str, Sent], answered: Mapping[str, Sequence[Seen]], h
     if not first or float("inf") in first.values():
         return -1.0
     return round(max(first.values()) - healed_at, 2)
+
+
+def _answer(seen: Seen) -> tuple[str, str]:
+    return seen.outcome, seen.content_id
 
 
 def _told(seen: Iterable[Seen]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from fault_matrix.faults import KILLS, NETWORK, PAIRS, matrix
+from fault_matrix.faults import NETWORK, PAIRS, killable, matrix
 from fault_matrix.verdict import Case, Seen, Sent, judge
 
 HEALED = 110.0
@@ -78,6 +78,14 @@ def test_a_record_answered_twice_with_two_ids_is_both() -> None:
     assert (case.doubled, case.two_ids) == (1, 1)
 
 
+def test_an_at_least_once_sink_may_repeat_itself_but_not_contradict() -> None:
+    books = Books()
+    books.results["m3"] *= 2
+    books.results["m4"] = [*books.results["m4"], Seen("duplicate", "c-m4", 121.0)]
+    case = judge(Case(name="planted"), books.sent, books.results, books.redis, books.index, HEALED, exactly_once=False)
+    assert (case.repeated, case.doubled, case.two_ids) == (1, 1, 0)
+
+
 def test_a_kind_that_never_flows_again_is_no_recovery() -> None:
     books = Books()
     for name in ("m7", "m10"):
@@ -85,12 +93,14 @@ def test_a_kind_that_never_flows_again_is_no_recovery() -> None:
     assert books.judged().recovery_s == -1.0
 
 
-def test_the_matrix_is_whole_and_the_same_for_a_seed() -> None:
-    faults = matrix(7)
-    assert faults == matrix(7)
+@pytest.mark.parametrize("kafka", [False, True])
+def test_the_matrix_is_whole_and_the_same_for_a_seed(kafka: bool) -> None:
+    faults = matrix(7, kafka)
+    assert faults == matrix(7, kafka)
+    assert any(fault.server == "kafka" for fault in faults) == kafka
     names = {fault.name for fault in faults}
     assert len(names) == len(faults)
-    assert {f"kill-{name}" for name in KILLS} <= names
+    assert {f"kill-{name}" for name in killable(kafka)} <= names
     assert sum(len(fault.kills) == 2 for fault in faults) == PAIRS
     assert {(f.network, f.server) for f in faults if f.network} >= {(n, s) for n in NETWORK for s in ("redis", "index")}
     pairs = {
