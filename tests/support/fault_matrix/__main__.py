@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -21,13 +22,12 @@ from fault_matrix.bed import Bed
 from fault_matrix.case import Load, run_case
 from fault_matrix.faults import Fault, matrix
 from fault_matrix.records import MediaKit
-from fault_matrix.verdict import Case
-
-TOTALS = ("sent", "outcomes", "lost", "two_ids", "doubled", "repeated", "split", "unpublished", "dead")
+from fault_matrix.verdict import Case, row, totals
 
 
 def main() -> int:
     """The program."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended on the way out
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/faults"))
     parser.add_argument("--cases", default="*", help="names to run, as a file pattern: 'kill-*', 'stall-redis'")
@@ -47,7 +47,7 @@ def main() -> int:
         faults = [fault for fault in wanted if bool(fault.network) == proxied]
         for case in _cases(faults, proxied, kafka, load, options.seed, options.keep):
             done.append(case)
-            sys.stdout.write(_row(case) + "\n")
+            sys.stdout.write(row(case) + "\n")
             sys.stdout.flush()
             _write(options.out, done, options.source, options.seed, time.monotonic() - begun)
     sound = bool(done) and all(case.sound for case in done)
@@ -77,18 +77,8 @@ def _cases(faults: list[Fault], proxied: bool, kafka: bool, load: Load, seed: in
                     shutil.rmtree(folder)
 
 
-def _row(case: Case) -> str:
-    numbers = ", ".join(f"{getattr(case, name)} {name}" for name in TOTALS)
-    told = f"{case.name:34} {numbers}; recovered in {case.recovery_s} s, slowest {case.slowest_s} s"
-    more = [f"    {line}" for line in [*case.examples, *case.error.strip().splitlines()[-1:]]]
-    return "\n".join([told, *more])
-
-
 def _write(out: Path, done: list[Case], source: str, seed: int, seconds: float) -> None:
-    totals = {name: sum(getattr(case, name) for case in done) for name in TOTALS}
-    body = totals | {
-        "sound": all(case.sound for case in done),
-        "errors": sum(bool(case.error) for case in done),
+    body = totals(done) | {
         "source": source,
         "seed": seed,
         "seconds": round(seconds, 1),

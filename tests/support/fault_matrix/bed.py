@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,6 +30,7 @@ from pipeline.flink.environment import prepare_gateway
 PLUGINS = ["image-embedding", "image-pdq", "video-embedding", "text-embedding"]
 PROXIED = ("zookeeper", "redis", "index", "triton")
 CHROOT = "/behind-proxies"
+FLINK = frozenset({"taskmanager", "jobmanager", "python-worker"})
 START_SECONDS = 120.0
 INPUT, OUTPUT = "faults-in", "faults-out"
 """Topics."""
@@ -45,7 +47,7 @@ class Bed:
 
     def __init__(self, folder: Path, proxied: bool = False, kafka: bool = False) -> None:
         self.folder = folder.resolve()
-        self._proxied, self._kafka = proxied, kafka
+        self._proxied, self.kafka = proxied, kafka
         self._open = contextlib.ExitStack()
         self.proxies: dict[str, TcpProxy] = {}
         self.stack_state = self.folder / "state"
@@ -69,11 +71,11 @@ class Bed:
 
     def _start(self) -> None:
         self._open.callback(stack.down, self.stack_state)
-        self.servers = stack.up(self.stack_state, GivenAddresses(), kafka=self._kafka and not self._proxied)
+        self.servers = stack.up(self.stack_state, GivenAddresses(), kafka=self.kafka and not self._proxied)
         if self._proxied:
             self._start_proxies()
         self.input.mkdir(exist_ok=True)
-        if self._kafka:
+        if self.kafka:
             self._open_topics(self.broker.load_address if self._proxied else self.servers.kafka)
         else:
             self.outlet = WatchedFolder(self.input)
@@ -89,7 +91,7 @@ class Bed:
     def submit(self) -> None:
         """Start the job."""
         ends: dict[str, Any] = {"source": {"kind": "files", "path": "input", "watch": True}}
-        if self._kafka:
+        if self.kafka:
             ends["source"] = {"kind": "kafka", "topics": [INPUT], "start": "earliest", "base": "input"}
             ends["sink"] = {"kind": "kafka", "topic": OUTPUT}
         spec = write_spec(self.folder, "faults", plugins=PLUGINS, **ends)
@@ -147,7 +149,7 @@ class Bed:
             redis=f"redis://{self.proxies['redis'].address}/0",
             index=self.proxies["index"].address,
             triton=self.proxies["triton"].address,
-            kafka=self._start_broker() if self._kafka else "",
+            kafka=self._start_broker() if self.kafka else "",
         )
         self._open.callback(stack.down, self.job_state)
         stack.up(self.job_state, given)
@@ -159,6 +161,11 @@ class Bed:
             raise AssertionError(f"{name} does not run")
         os.kill(pid, signal.SIGKILL)
         return [f"{name} {pid}"]
+
+    def can(self, what: Sequence[str], server: str) -> bool:
+        """Whether these parts are there to be killed, and a proxy stands before that server."""
+        there = {part.name for part in stack.status(self.stack_state)} | FLINK
+        return set(what) <= there and (not server or server in self.proxies)
 
     def await_whole(self, seconds: float = START_SECONDS) -> None:
         """Wait until everything is as it was before the fault.

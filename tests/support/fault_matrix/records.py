@@ -63,6 +63,11 @@ class MediaKit:
         path.write_bytes(chance.choice(self._clips) + _FREE_ATOM + chance.randbytes(16))
         return f"clips/{path.name}"
 
+    def forget(self) -> None:
+        """Remove what was written for records that have their outcomes."""
+        for path in [*(self._folder / "pictures").iterdir(), *(self._folder / "clips").iterdir()]:
+            path.unlink()
+
 
 def records(prefix: str, kit: MediaKit, chance: random.Random) -> Iterator[Record]:
     """An endless stream; the same for a prefix and a seed."""

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+TOTALS = ("sent", "outcomes", "lost", "two_ids", "doubled", "repeated", "split", "unpublished", "dead")
+
 
 class Seen(msgspec.Struct, frozen=True):
     """One result line: what it says, and when (epoch seconds) it was first to be read."""
@@ -133,3 +135,16 @@ def _answer(seen: Seen) -> tuple[str, str]:
 
 def _told(seen: Iterable[Seen]) -> str:
     return ", ".join(f"{each.outcome} {each.content_id}" for each in seen)
+
+
+def totals(done: Sequence[Case]) -> dict[str, object]:
+    """Over all cases."""
+    sums: dict[str, object] = {name: sum(getattr(case, name) for case in done) for name in TOTALS}
+    return sums | {"sound": all(case.sound for case in done), "errors": sum(bool(case.error) for case in done)}
+
+
+def row(case: Case) -> str:
+    """A case for a person: a line, and one more for each example of what went wrong."""
+    numbers = ", ".join(f"{getattr(case, name)} {name}" for name in TOTALS)
+    told = f"{case.name:34} {numbers}; recovered in {case.recovery_s} s, slowest {case.slowest_s} s"
+    return "\n".join([told, *(f"    {line}" for line in [*case.examples, *case.error.strip().splitlines()[-1:]])])
