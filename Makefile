@@ -6,7 +6,7 @@ SOSIE := .venv/bin/sosie
 # The registries' certificates: the system's store where it has one, else the ones that uv carries.
 UV_SYNC = $(UV) sync --frozen --all-extras --quiet --python $(PYTHON)
 
-.PHONY: setup demo test soak kills faults fresh check bench fmt proto clean help
+.PHONY: setup demo test soak kills faults hostile fresh check bench fmt proto clean help
 
 help:            ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -41,6 +41,9 @@ kills: .venv/.ready  ## kill -9 of the index service at 200 moments under load -
 
 faults: setup    ## kill -9 and a bad network for each part under steady load -> out/faults/summary.json (half an hour)
 	@PYTHONPATH=.:tests/support .venv/bin/python -m fault_matrix --out out/faults
+
+hostile: setup   ## 500 hostile inputs through the real job -> out/hostile/summary.json
+	@PYTHONPATH=.:tests/support .venv/bin/python -m hostile --out out/hostile
 
 fresh: setup     ## clone this commit into an empty folder and run the README's commands there
 	@.venv/bin/python -m pytest -m fresh -s
