@@ -1,4 +1,7 @@
-"""A Flink session cluster on this machine, from the wheel's jars: one JobManager, one TaskManager, no shell scripts."""
+"""A Flink session cluster on this machine, from the wheel's jars: a JobManager, TaskManagers, no shell scripts.
+
+Every process carries the mark `FOLDER#NAME`, by which it is found again; a Python worker has that of its TaskManager.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import json
 import os
 import random
 import shlex
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,29 +19,37 @@ from types import TracebackType
 from typing import Any
 
 import msgspec
+import psutil
 import yaml
 
 from deploy.flink_configuration import Memory, link_library, settings, write_configuration
 from deploy.java import clean_environment, flink_home, flink_lib, flink_python_jar, java, java_home
-from deploy.ports import LOOPBACK, choose
-from deploy.processes import MARK, POLL_SECONDS, alive, end, marked, spawn_detached
+from deploy.ports import LOOPBACK, choose, is_free
+from deploy.processes import MARK, POLL_SECONDS, ProcessId, alive, end, marked, spawn_detached
 from materials.errors import SosieError
 
 __all__ = [
     "SessionCluster",
     "client_command",
     "client_environment",
+    "end_leftovers",
+    "ensure_watch",
     "find_session_cluster",
     "flink_home",
     "flink_lib",
     "flink_python_jar",
     "java",
     "java_home",
+    "main_process",
+    "read_session_cluster",
+    "spawn_process",
     "start_session_cluster",
     "stop_session_cluster",
+    "task_manager_names",
 ]
 JOBMANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
 TASKMANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+WATCH = "watch"
 CLIENT = "org.apache.flink.client.cli.CliFrontend"
 START_SECONDS = 60.0
 # In the middle of its exec a process shows no environment, so no mark: one look says nothing.
@@ -63,12 +75,23 @@ class SessionCluster(msgspec.Struct, frozen=True):
     Attributes:
         folder: its configuration (`conf`), class path (`lib`), logs, temporary files and checkpoints.
         rest_url: `http://127.0.0.1:port`, for `sosie submit --cluster`.
-        slots: of its one TaskManager.
+        slots: of each TaskManager.
+        taskmanagers: how many there are.
+        memory: of the processes.
+        watched: whether `deploy.flink_watch` starts again what dies.
     """
 
     folder: Path
     rest_url: str
     slots: int
+    taskmanagers: int = 1
+    memory: Memory = Memory()
+    watched: bool = False
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """Names of its JVMs, the JobManager first."""
+        return ("jobmanager", *task_manager_names(self.taskmanagers))
 
     def overview(self) -> dict[str, Any]:
         """Flink's `/overview`: task managers, slots, jobs by state.
@@ -92,9 +115,22 @@ class SessionCluster(msgspec.Struct, frozen=True):
 
 
 def start_session_cluster(
-    folder: Path, slots: int = 2, memory: Memory | None = None, rng: random.Random | None = None
+    folder: Path,
+    slots: int = 2,
+    memory: Memory | None = None,
+    rng: random.Random | None = None,
+    *,
+    taskmanagers: int = 1,
+    zookeeper: str = "",
+    watched: bool = False,
 ) -> SessionCluster:
     """Start a cluster and wait until its slots are there. One that runs in this folder already is stopped first.
+
+    Args:
+        slots: of each TaskManager.
+        taskmanagers: one more than the jobs need goes on with them at once when another dies.
+        zookeeper: `host:port[,host:port…][/chroot]` for high availability; empty: a JobManager's death ends its jobs.
+        watched: start again what dies, and end the Python workers that it leaves behind.
 
     Raises:
         SosieError: it does not come up; names the log.
@@ -102,42 +138,86 @@ def start_session_cluster(
     folder = folder.absolute().resolve()
     memory, rng = memory or Memory(), rng or random.Random()
     stop_session_cluster(folder)
-    rpc_port, rest_port = choose(2, rng)
+    rpc_port, rest_port = _earlier_ports(folder) or choose(2, rng)
     for name in ("log", "tmp", "work", "checkpoints"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    write_configuration(folder / "conf", settings(folder, slots, rpc_port, rest_port, memory))
+    write_configuration(folder / "conf", settings(folder, slots, rpc_port, rest_port, memory, zookeeper))
     link_library(folder / "lib")
-    _spawn(folder, "jobmanager", memory.job_options(), JOBMANAGER)
-    _spawn(folder, "taskmanager", memory.task_options(), TASKMANAGER)
-    cluster = SessionCluster(folder, f"http://{LOOPBACK}:{rest_port}", slots)
+    cluster = SessionCluster(folder, f"http://{LOOPBACK}:{rest_port}", slots, taskmanagers, memory, watched)
+    for name in cluster.processes:
+        spawn_process(cluster, name)
     try:
         _await_slots(cluster)
     except SosieError:
         stop_session_cluster(folder)
         raise
-    (folder / "cluster.json").write_bytes(msgspec.json.encode({"rest_url": cluster.rest_url, "slots": slots}))
+    (folder / "cluster.json").write_bytes(msgspec.json.encode(cluster, enc_hook=str))
+    if watched:
+        ensure_watch(cluster)
     return cluster
+
+
+def task_manager_names(count: int) -> tuple[str, ...]:
+    """`taskmanager`, `taskmanager-2` …"""
+    return tuple("taskmanager" if number == 1 else f"taskmanager-{number}" for number in range(1, count + 1))
+
+
+def read_session_cluster(folder: Path) -> SessionCluster:
+    """What was started in this folder, whether or not it lives.
+
+    Raises:
+        OSError, ValueError: nothing is written down there.
+    """
+    folder = folder.absolute().resolve()
+    return msgspec.json.decode(
+        (folder / "cluster.json").read_bytes(), type=SessionCluster, dec_hook=lambda kind, value: kind(value)
+    )
+
+
+def ensure_watch(cluster: SessionCluster) -> None:
+    """Start the cluster's watch, where none runs."""
+    if marked(mark := f"{cluster.folder}#{WATCH}"):
+        return
+    argv = [sys.executable, "-P", "-m", "deploy.flink_watch", "--folder", str(cluster.folder)]
+    environment = clean_environment({MARK: mark} | worker_variables(os.environ))
+    spawn_detached(argv, environment, cluster.folder, cluster.folder / "log" / "watch.log")
+
+
+def main_process(folder: Path, name: str) -> ProcessId | None:
+    """The JVM of that name; the Python workers of a TaskManager bear its mark, too."""
+    main = JOBMANAGER if name == "jobmanager" else TASKMANAGER
+    for process, mark in marked(f"{folder}#{name}"):
+        if mark == f"{folder}#{name}":
+            with contextlib.suppress(psutil.Error, OSError):
+                if main in psutil.Process(process.pid).cmdline():
+                    return process
+    return None
+
+
+def end_leftovers(folder: Path, name: str) -> int:
+    """End what a dead JVM left behind; returns how many there were."""
+    left = [process for process, mark in marked(f"{folder}#{name}") if mark == f"{folder}#{name}"]
+    end(left, 2)
+    return len(left)
 
 
 def find_session_cluster(folder: Path) -> SessionCluster | None:
     """The cluster that runs in this folder, if it answers."""
-    folder = folder.absolute().resolve()
     try:
-        written = json.loads((folder / "cluster.json").read_bytes())
-        cluster = SessionCluster(folder, written["rest_url"], written["slots"])
+        cluster = read_session_cluster(folder)
         cluster.overview()
-    except (OSError, ValueError, KeyError, http.client.HTTPException):
+    except (OSError, ValueError, http.client.HTTPException):
         return None
     return cluster
 
 
 def stop_session_cluster(folder: Path) -> list[str]:
-    """Stop what runs in this folder: TaskManager, then JobManager, then orphaned Python workers. Returns who ran."""
+    """Stop what runs in this folder: its watch, TaskManagers, JobManager, then orphaned workers. Returns who ran."""
     folder = folder.absolute().resolve()
     prefix = f"{folder}#"
     found = marked(prefix)
-    for name in ("taskmanager", "jobmanager"):
-        end([process for process, mark in found if mark == prefix + name], 10)
+    for name in (WATCH, "taskmanager", "jobmanager"):
+        end([process for process, mark in found if mark.startswith(prefix + name)], 10)
     end([process for process, _ in marked(prefix)], 2)
     (folder / "cluster.json").unlink(missing_ok=True)
     return sorted({mark.removeprefix(prefix) for _, mark in found})
@@ -206,8 +286,11 @@ def _logging(folder: Path, log: Path, kind: str = "") -> list[str]:
     return [f"-Dlog.file={log}", f"-Dlog4j.configurationFile={file.as_uri()}"]
 
 
-def _spawn(folder: Path, name: str, memory: list[str], main: str) -> None:
-    options = [*memory, *_java_options(folder), *_logging(folder, folder / "log" / f"{name}.log")]
+def spawn_process(cluster: SessionCluster, name: str) -> None:
+    """Start one of the cluster's JVMs."""
+    folder, memory = cluster.folder, cluster.memory
+    main, sizes = (JOBMANAGER, memory.job_options()) if name == "jobmanager" else (TASKMANAGER, memory.task_options())
+    options = [*sizes, *_java_options(folder), *_logging(folder, folder / "log" / f"{name}.log")]
     argv = [str(java()), *options, "-cp", str(folder / "lib" / "*"), main, "--configDir", str(folder / "conf")]
     if main == JOBMANAGER:
         argv += ["--executionMode", "cluster"]
@@ -217,13 +300,23 @@ def _spawn(folder: Path, name: str, memory: list[str], main: str) -> None:
     spawn_detached(argv, environment, folder, folder / "log" / f"{name}.out")
 
 
+def _earlier_ports(folder: Path) -> list[int] | None:
+    """RPC and REST port of the cluster that ran here before, while they are free: who knows its address finds it."""
+    try:
+        before = yaml.safe_load((folder / "conf" / "config.yaml").read_text())
+        ports = [int(before["jobmanager.rpc.port"]), int(before["rest.port"])]
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return None
+    return ports if all(map(is_free, ports)) else None
+
+
 def _await_slots(cluster: SessionCluster) -> None:
     deadline = time.monotonic() + START_SECONDS
     prefix = f"{cluster.folder}#"
-    missed = dict.fromkeys(("jobmanager", "taskmanager"), 0)
+    missed = dict.fromkeys(cluster.processes, 0)
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
-            if cluster.overview().get("slots-total", 0) >= cluster.slots:
+            if cluster.overview().get("slots-total", 0) >= cluster.slots * cluster.taskmanagers:
                 return
         running = {mark.removeprefix(prefix) for process, mark in marked(prefix) if alive(process)}
         for name, looks in missed.items():

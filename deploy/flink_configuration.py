@@ -6,6 +6,7 @@ every component (https://nightlies.apache.org/flink/flink-docs-stable/docs/deplo
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -79,13 +80,42 @@ def java_module_options() -> str:
     return " ".join(option for option in options.split() if "jdk.compiler/" not in option)
 
 
-def settings(folder: Path, slots: int, rpc_port: int, rest_port: int, memory: Memory) -> dict[str, Any]:
+def high_availability(folder: Path, zookeeper: str, rpc_port: int) -> dict[str, Any]:
+    """Settings that let a new JobManager go on with the jobs of one that died: who leads and where each job's last
+    checkpoint lies stand in ZooKeeper, the rest in `folder/ha`.
+
+    Args:
+        zookeeper: `host:port[,host:port…][/chroot]`.
+    """
+    quorum, _, chroot = zookeeper.partition("/")
+    return {
+        "high-availability.type": "zookeeper",
+        "high-availability.storageDir": (folder / "ha").absolute().as_uri(),
+        "high-availability.zookeeper.quorum": quorum,
+        "high-availability.zookeeper.path.root": f"/{chroot}/sosie-flink" if chroot else "/sosie-flink",
+        # The folder names the cluster: one that is started there again goes on with its jobs.
+        "high-availability.cluster-id": "/" + hashlib.blake2b(str(folder).encode(), digest_size=8).hexdigest(),
+        "high-availability.jobmanager.port": str(rpc_port),
+        # A dead leader's place is free when its session ends; 60 s is Flink's own value.
+        "high-availability.zookeeper.client.session-timeout": "8 s",
+        "high-availability.zookeeper.client.tolerate-suspended-connections": True,
+    }
+
+
+def settings(
+    folder: Path, slots: int, rpc_port: int, rest_port: int, memory: Memory, zookeeper: str = ""
+) -> dict[str, Any]:
     """Flat Flink settings of a session cluster that listens on the loopback interface only.
 
     Args:
         folder: for logs, working files and checkpoints.
+        slots: of each TaskManager.
+        zookeeper: for high availability; empty: none.
     """
-    return {
+    return (high_availability(folder, zookeeper, rpc_port) if zookeeper else {}) | {
+        # A process that was killed is missed after two of these; one that is only slow has 30 s.
+        "heartbeat.interval": "2 s",
+        "heartbeat.timeout": "30 s",
         "env.java.home": str(java_home()),
         "env.java.opts.all": java_module_options(),
         "jobmanager.rpc.address": LOOPBACK,

@@ -24,6 +24,8 @@ from materials.errors import Permanent, UsageError
 from model_plugins import registry
 from model_plugins.balancing import by_name
 from pipeline.flink.plan import JobPlan, plan
+from pipeline.job_control import records
+from pipeline.job_control.records import Incarnation, JobRecord
 from pipeline.projection import PROGRESS
 from pipeline.run_bounds import RunBounds, needs_broker
 from pipeline.run_records import process_mark, recorded, write_start
@@ -144,34 +146,87 @@ def submit_job(
         UsageError: no stack on that state and no addresses given, or no cluster at that address.
         Permanent: it was waited for, and failed.
     """
-    from pipeline.flink import environment, graph
-
     progress = progress or Silent()
     spec = checked(path, state)
     folder = state_folder(state, spec)
+    job = plan(spec, running_parts(folder, given), folder, new_run_id(spec.name))
+    record = JobRecord(
+        run_id=job.run_id,
+        name=spec.name,
+        spec_path=str(path.resolve()),
+        spec_json=job.spec_json,
+        incarnations=(),
+    )
+    return launch(job, record, cluster, progress=progress, wait=wait)
+
+
+def running_parts(folder: Path, given: GivenAddresses | None = None) -> Addresses:
+    """The addresses of the stack that runs on a state folder, or of parts that were given.
+
+    Raises:
+        UsageError: there is none.
+    """
     addresses = stack.find(folder) or _all_given(given or GivenAddresses.read(os.environ))
     if addresses is None:
         raise UsageError(f"no stack runs on {folder}", f"start one: sosie up --state {folder}")
+    return addresses
+
+
+def launch(
+    job: JobPlan,
+    record: JobRecord,
+    cluster: str,
+    *,
+    progress: Progress,
+    wait: bool = False,
+    restore: Path | None = None,
+) -> Submitted:
+    """Put a job on a session cluster, from a savepoint or checkpoint on where one is given, and remember it.
+
+    Raises:
+        UsageError: no cluster at that address, or it does not take the job.
+        Permanent: it was waited for, and failed.
+    """
+    from pipeline.flink import environment, graph
+
+    spec, folder = job.spec, Path(job.state)
     environment.check_cluster(cluster)
     environment.prepare_gateway(folder / "log")
-    bounds = RunBounds(plan(spec, addresses, folder, new_run_id(spec.name)))
+    bounds = RunBounds(job)
+    if record.incarnations:  # it goes on: what it has to read was decided when it began
+        bounds.job = msgspec.structs.replace(bounds.job, starts=record.starts, ends=record.ends)
     job = bounds.job
     progress.stage("submitting the job")
-    env = environment.session_cluster(cluster, spec.mode, folder / "checkpoints" / job.run_id)
+    env = environment.session_cluster(cluster, spec, folder / "checkpoints" / job.run_id, restore)
     graph.build(env, job)
-    began = time.monotonic()
+    began, at = time.monotonic(), time.time()
     try:
         client = env.execute_async(job.run_id)
     except Exception as error:
         told = f"the cluster at {cluster} did not take the job: {_root_cause(error)}"
         raise UsageError(told, "look at the JobManager's log") from error
-    submitted = Submitted(str(client.get_job_id()), job.run_id)
-    write_start(job, f"{cluster}#{submitted.job_id}")
+    stay = Incarnation(
+        job_id=str(client.get_job_id()),
+        cluster=cluster,
+        began=at,
+        parallelism=spec.parallelism,
+        restored=str(restore or ""),
+    )
+    begun = msgspec.structs.replace(
+        record,
+        incarnations=(*record.incarnations, stay),
+        wish="run",
+        savepoint="",
+        starts=job.starts,
+        ends=job.ends,
+    )
+    records.save(folder, begun)
+    write_start(job, f"{cluster}#{stay.job_id}")
     if not wait:
-        return submitted
+        return Submitted(stay.job_id, job.run_id)
     _follow(client, _counts_of(job), progress, bounds.total())
     summary = _summary(bounds, folder, seconds=time.monotonic() - began, stack_seconds=0.0)
-    return Submitted(submitted.job_id, job.run_id, summary)
+    return Submitted(stay.job_id, job.run_id, summary)
 
 
 def _summary(bounds: RunBounds, folder: Path, *, seconds: float, stack_seconds: float) -> RunSummary:
@@ -200,7 +255,7 @@ def _execute(job: JobPlan, folder: Path, progress: Progress, total: int | None) 
 
     environment.prepare_gateway(folder / "log")
     checkpoints = folder / "checkpoints" / job.run_id
-    env = environment.mini_cluster(job.spec.mode, checkpoints)
+    env = environment.mini_cluster(job.spec, checkpoints)
     graph.build(env, job)
     began = time.monotonic()
     client = env.execute_async(job.run_id)

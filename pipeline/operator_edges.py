@@ -87,6 +87,7 @@ class OperatorEdges:
             retry=spec.retry,
             now=time.time,
             jitter=random.random,
+            deadline_s=spec.checkpoints.record_deadline_s,
         )
 
     async def connect(self) -> None:

@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator
 
 from materials.errors import UsageError
+from pipeline.job_settings import Checkpoints, Restart, StateBackend
 from pipeline.kafka.settings import KafkaSink, KafkaSource
 
 _PATH_KEYS = {("source", "path"), ("source", "base"), ("sink", "path"), ("state",)}
@@ -155,6 +156,9 @@ class JobSpec(_Frozen):
     retry: Retry = Retry()
     threads: Threads = Threads()
     parallelism: Annotated[int, Field(ge=1, le=256)] = 1
+    checkpoints: Checkpoints = Checkpoints()
+    restart: Restart = Restart()
+    state_backend: StateBackend = StateBackend()
     feature_ttl_s: Annotated[int, Field(gt=0)] | None = None
 
     @property

@@ -21,6 +21,7 @@ from model_plugins.runtime import PluginRuntime
 from model_plugins.runtime.findings import Findings
 from pipeline import outcomes
 from pipeline.envelope import Envelope
+from pipeline.material_order import MaterialOrder
 from pipeline.media.fingerprint import fingerprint
 from pipeline.media.pool import MediaPool
 from pipeline.projection import Projection
@@ -86,6 +87,7 @@ class Understanding:
         retry: attempts and backoff.
         now: epoch seconds.
         jitter: uniform in 0..1.
+        deadline_s: for one record over all its attempts: what holds a bundle longer holds a checkpoint.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Understanding:
         retry: Retry,
         now: Callable[[], float],
         jitter: Callable[[], float],
+        deadline_s: float = 300.0,
     ) -> None:
         self._policy = policy
         self._evidence = evidence
@@ -112,11 +115,25 @@ class Understanding:
         self._retry = retry
         self._now = now
         self._jitter = jitter
+        self._deadline_s = deadline_s
+        self._order = MaterialOrder()
 
     async def understand(self, envelope: Envelope) -> Outcome:
-        """The outcome of one input line, published in Redis. Never raises for a record's sake."""
+        """The outcome of one input line, published in Redis. Never raises for a record's sake.
+
+        Revisions of one material take their turns; whoever is not done at the deadline is given up.
+        """
         progress = _Progress()
+        try:
+            async with asyncio.timeout(self._deadline_s), self._order.turn(envelope.material_id):
+                return await self._attempts(envelope, progress)
+        except TimeoutError:
+            late = f"it took longer than its deadline of {self._deadline_s:g} s"
+            return await self._give_up(envelope, late, progress.attempt)
+
+    async def _attempts(self, envelope: Envelope, progress: _Progress) -> Outcome:
         for attempt in range(1, self._retry.attempts + 1):
+            progress.attempt = attempt
             try:
                 return await self._once(envelope, progress, attempt)
             except Rejected as error:
@@ -257,9 +274,10 @@ class Understanding:
 class _Progress:
     """What earlier attempts of one record finished."""
 
-    __slots__ = ("assignment", "extracted", "refusal")
+    __slots__ = ("assignment", "attempt", "extracted", "refusal")
 
     def __init__(self) -> None:
+        self.attempt = 1
         self.extracted: Extracted | None = None
         self.assignment: Assignment | None = None
         self.refusal: Outcome | None = None

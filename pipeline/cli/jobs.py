@@ -98,7 +98,7 @@ def register(app: typer.Typer) -> None:
             return
         with progress_bar(quiet=as_json) as progress:
             summary = jobs.run_job(spec, state, progress=progress)
-        _print_summary(summary, as_json)
+        print_summary(summary, as_json)
         raise typer.Exit(summary.exit_code)
 
     @app.command("submit", epilog="[bold]Example[/bold]: sosie submit job.yaml --cluster http://127.0.0.1:8081")
@@ -117,7 +117,7 @@ def register(app: typer.Typer) -> None:
         with progress_bar(quiet=as_json) as progress:
             submitted = jobs.submit_job(spec, cluster, state, progress=progress, wait=wait)
         if submitted.summary is not None:
-            _print_summary(submitted.summary, as_json)
+            print_summary(submitted.summary, as_json)
             raise typer.Exit(submitted.summary.exit_code)
         if as_json:
             output.print_json(submitted)
@@ -125,7 +125,8 @@ def register(app: typer.Typer) -> None:
             output.out.print(f"submitted job {submitted.job_id} to {cluster}", soft_wrap=True)
 
 
-def _print_summary(summary: RunSummary, as_json: bool) -> None:
+def print_summary(summary: RunSummary, as_json: bool) -> None:
+    """The end of a run, for people or programs."""
     if as_json:
         output.print_json(summary)
         return

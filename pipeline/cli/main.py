@@ -22,6 +22,7 @@ from pipeline.cli import (
     gateway,
     index,
     jobs,
+    long_jobs,
     metrics,
     models,
     output,
@@ -38,7 +39,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
 )
-for room in (demo, stack, jobs, cluster, content, calibrate, plugins, models, metrics, gateway, index):
+for room in (demo, stack, jobs, long_jobs, cluster, content, calibrate, plugins, models, metrics, gateway, index):
     room.register(app)
 features.add_to(content.content)
 content_ids.add_to(content.content)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pyflink.common import Configuration
@@ -15,22 +17,18 @@ from pyflink.java_gateway import get_gateway
 from deploy import java
 from deploy.jars import maven
 from materials.errors import UsageError
+from pipeline.job_settings import Restart
+from pipeline.spec import JobSpec
 
 _JVM = "-Xms128m -Xmx768m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djava.net.preferIPv4Stack=true"
 
 # Measured (FACTS of the trials, repeated in docs/benchmarks.md): a bundle of 20 ms cuts p50 from 1.8 s to 0.15 s.
 _COMMON = {
     "python.fn-execution.bundle.time": "20",
-    "python.fn-execution.bundle.size": "1000",
     "execution.buffer-timeout.interval": "5 ms",
-    # A checkpoint ends each Python bundle, and so waits for all calls under way: every second would idle the models.
-    "execution.checkpointing.interval": "5 s",
-    "execution.checkpointing.min-pause": "1 s",
     "pipeline.object-reuse": "true",
-    "restart-strategy.type": "exponential-delay",
-    "restart-strategy.exponential-delay.initial-backoff": "500 ms",
-    "restart-strategy.exponential-delay.max-backoff": "10 s",
-    "restart-strategy.exponential-delay.attempts-before-reset-backoff": "8",
+    # The most that a job may ever be rescaled to; state is kept in this many groups, so it must not change.
+    "pipeline.max-parallelism": "256",
     # The mini-cluster's own REST endpoint; a session cluster's address is given apart from this.
     "rest.port": "0",
     "rest.bind-port": "0",
@@ -38,13 +36,31 @@ _COMMON = {
 }
 
 
-def _configuration(mode: str, checkpoints: Path) -> Configuration:
+def settings_of(spec: JobSpec, checkpoints: Path, restore: Path | None = None) -> dict[str, str]:
+    """Flat Flink settings of a job.
+
+    Args:
+        checkpoints: the job's storage folder.
+        restore: a savepoint, or a retained checkpoint (`…/chk-7`), to go on from; state of operators that the graph no
+            longer has is left behind.
+    """
+    settings = _COMMON | _python() | spec.restart.settings()
+    if spec.mode == "streaming":  # a batch job has no checkpoints: it starts again from its beginning
+        settings |= spec.checkpoints.settings() | spec.state_backend.settings()
+        settings["execution.checkpointing.dir"] = checkpoints.as_uri()
+    if restore is not None:
+        settings["execution.state-recovery.path"] = restore.as_uri()
+        settings["execution.state-recovery.ignore-unclaimed-state"] = "true"
+        settings["execution.state-recovery.claim-mode"] = "NO_CLAIM"
+    return settings
+
+
+def _python() -> dict[str, str]:
+    return {"python.executable": sys.executable, "python.client.executable": sys.executable}
+
+
+def _configuration(settings: Mapping[str, str]) -> Configuration:
     configuration = Configuration()
-    settings = dict(_COMMON)
-    settings["python.executable"] = settings["python.client.executable"] = sys.executable
-    settings["execution.checkpointing.dir"] = checkpoints.as_uri()
-    if mode == "batch":  # a batch job has no checkpoints: it starts again from its beginning
-        settings = {k: v for k, v in settings.items() if not k.startswith("execution.checkpointing")}
     for key, value in settings.items():
         configuration.set_string(key, value)
     return configuration
@@ -65,9 +81,15 @@ def prepare_gateway(log: Path) -> None:
     }
 
 
-def mini_cluster(mode: str, checkpoints: Path) -> StreamExecutionEnvironment:
-    """An environment whose job runs here; Python functions run in this very process."""
-    return StreamExecutionEnvironment.get_execution_environment(_configuration(mode, checkpoints))
+def mini_cluster(job: JobSpec | Literal["batch"], checkpoints: Path) -> StreamExecutionEnvironment:
+    """An environment whose job runs here; Python functions run in this very process.
+
+    Args:
+        job: the spec, or `batch` for a batch job of one's own, which has no checkpoints.
+    """
+    own = _COMMON | _python() | Restart().settings()
+    settings = own if isinstance(job, str) else settings_of(job, checkpoints)
+    return StreamExecutionEnvironment.get_execution_environment(_configuration(settings))
 
 
 def check_cluster(url: str) -> tuple[str, int]:
@@ -96,11 +118,13 @@ def check_cluster(url: str) -> tuple[str, int]:
     return host, port
 
 
-def session_cluster(url: str, mode: str, checkpoints: Path) -> StreamExecutionEnvironment:
-    """An environment whose job runs on the cluster at `url` (http://host:port, its REST address)."""
+def session_cluster(
+    url: str, spec: JobSpec, checkpoints: Path, restore: Path | None = None
+) -> StreamExecutionEnvironment:
+    """An environment whose job runs on the cluster at `url` (http://host:port, its REST address), from `restore` on."""
     host, port = check_cluster(url)
     gateway = get_gateway()
     no_jars = gateway.new_array(gateway.jvm.java.lang.String, 0)
-    configuration = _configuration(mode, checkpoints)._j_configuration
+    configuration = _configuration(settings_of(spec, checkpoints, restore))._j_configuration
     remote = gateway.jvm.org.apache.flink.streaming.api.environment.StreamExecutionEnvironment
     return StreamExecutionEnvironment(remote.createRemoteEnvironment(host, port, configuration, no_jars))

@@ -8,6 +8,7 @@ from pyflink.common import Time, Types
 from pyflink.datastream import AsyncDataStream, DataStream, OutputTag, RuntimeExecutionMode, StreamExecutionEnvironment
 
 from pipeline.flink import files, kafka
+from pipeline.flink.operators import bound_bundle, name_source
 from pipeline.flink.parse import BYTES, IMAGES, LEDGER, VIDEOS, ParseLines
 from pipeline.flink.plan import JobPlan
 from pipeline.flink.route import DEAD, ENDED, Route, RouteToKafka
@@ -15,13 +16,19 @@ from pipeline.flink.understand import Branch, Understand
 from pipeline.kafka.settings import KafkaSink, KafkaSource
 from reconcile.ledger.rows import rows_folder
 
+_BUNDLE = 1000
+_BUNDLE_OF_VIDEOS = 16
+"""A bundle's end, and so a checkpoint, waits for all its records; a video takes a hundred times an image."""
+
 
 def build(env: StreamExecutionEnvironment, plan: JobPlan) -> None:
-    """Add the job to the environment."""
+    """Add the job to the environment. Each operator has a uid, by which a changed job finds its state again."""
     spec = plan.spec
     env.set_parallelism(spec.parallelism)
     env.set_runtime_mode(RuntimeExecutionMode.BATCH if spec.mode == "batch" else RuntimeExecutionMode.STREAMING)
-    posts = _source(env, plan).process(ParseLines(plan), BYTES).name("parse")
+    source = _source(env, plan)
+    name_source(source, f"{spec.source.kind}-source")
+    posts = source.process(ParseLines(plan), BYTES).name("parse").uid("parse")
 
     def outcomes(stream: DataStream, branch: Branch) -> DataStream:
         # A task of its own: a bundle waits for all its calls, so a slow video would else hold a post's bundle and its
@@ -29,21 +36,30 @@ def build(env: StreamExecutionEnvironment, plan: JobPlan) -> None:
         understood = AsyncDataStream.unordered_wait(
             stream, Understand(plan, branch), Time.seconds(0), spec.threads.capacity, BYTES
         )
-        finished = understood.name(branch).start_new_chain()
+        understood = understood.name(branch).uid(branch).start_new_chain()
         if isinstance(spec.sink, KafkaSink):
-            return finished.process(RouteToKafka(plan), kafka.RECORD).name("route")
-        return finished.process(Route(plan), Types.STRING()).name("route")
+            routed = understood.process(RouteToKafka(plan), kafka.RECORD)
+        else:
+            routed = understood.process(Route(plan), Types.STRING())
+        routed.name("route").uid(f"route-{branch}")
+        # No bundle is larger than what may be under way, so that each waits for one deadline at most.
+        size = min(spec.threads.capacity, _BUNDLE_OF_VIDEOS if branch == "video" else _BUNDLE)
+        for operator in (understood, routed):
+            bound_bundle(operator, size)
+        return routed
 
     images, videos = _side(posts, IMAGES), _side(posts, VIDEOS)
     results = [outcomes(images, "image"), outcomes(videos, "video"), outcomes(posts, "post")]
-    ledger = _side(posts, LEDGER).union(*(_side(branch, ENDED) for branch in results))
-    ledger.sink_to(files.sink(rows_folder(Path(plan.state)), plan.run_id)).name("ledger")
+    rows = _side(posts, LEDGER).union(*(_side(branch, ENDED) for branch in results))
+    rows.sink_to(files.sink(rows_folder(Path(plan.state)), plan.run_id)).name("ledger").uid("ledger")
     if isinstance(spec.sink, KafkaSink):
         kafka.write(env, results[0].union(*results[1:]), spec.sink, plan.brokers(spec.sink), plan.run_id)
         return
     dead = [_side(branch, DEAD) for branch in results]
-    results[0].union(*results[1:]).sink_to(files.sink(spec.sink.path / "results", plan.run_id)).name("results")
-    dead[0].union(*dead[1:]).sink_to(files.sink(spec.sink.path / "dead", plan.run_id)).name("dead letters")
+    ended = results[0].union(*results[1:]).sink_to(files.sink(spec.sink.path / "results", plan.run_id))
+    ended.name("results").uid("results")
+    letters = dead[0].union(*dead[1:]).sink_to(files.sink(spec.sink.path / "dead", plan.run_id))
+    letters.name("dead letters").uid("dead-letters")
 
 
 def _source(env: StreamExecutionEnvironment, plan: JobPlan) -> DataStream:

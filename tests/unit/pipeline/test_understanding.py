@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -69,9 +70,9 @@ class Edges:
         self.published.append((outcome, features))
 
 
-def understand(edges: Edges, envelope: Envelope, attempts: int = 3) -> Outcome:
+def understanding_of(edges: Edges, attempts: int = 3, deadline_s: float = 300.0) -> Understanding:
     any_edges: Any = edges
-    understanding = Understanding(
+    return Understanding(
         policy="feed",
         evidence=lambda name: name != "unnamed",
         media=any_edges,
@@ -82,8 +83,12 @@ def understand(edges: Edges, envelope: Envelope, attempts: int = 3) -> Outcome:
         retry=Retry(attempts=attempts, base_s=0.001, max_s=0.001),
         now=lambda: 101.5,
         jitter=lambda: 0.5,
+        deadline_s=deadline_s,
     )
-    return asyncio.run(understanding.understand(envelope))
+
+
+def understand(edges: Edges, envelope: Envelope, attempts: int = 3) -> Outcome:
+    return asyncio.run(understanding_of(edges, attempts).understand(envelope))
 
 
 def envelope(**changes: Any) -> Envelope:
@@ -208,3 +213,49 @@ def test_permanent_errors_and_bugs_cost_one_record(make: Callable[[], Exception]
 )
 def test_media_kind_by_suffix(uri: str, kind: str) -> None:
     assert media_kind(uri) == kind
+
+
+class StuckModels(Edges):
+    """Models that answer when told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer = asyncio.Event()
+        self.asked = 0
+
+    async def run(self, kind: str, tensors: dict[str, Any], **given: Any) -> Findings:
+        self.asked += 1
+        await self.answer.wait()
+        return await super().run(kind, tensors, **given)
+
+
+def test_a_record_that_is_not_done_at_its_deadline_is_given_up_and_holds_nobody() -> None:
+    async def main() -> tuple[Outcome, Outcome]:
+        edges = StuckModels()
+        understanding = understanding_of(edges, deadline_s=0.05)
+        late = await understanding.understand(envelope())
+        edges.answer.set()
+        return late, await understanding.understand(envelope())
+
+    late, next_one = asyncio.run(main())
+    assert (late.outcome, late.attempts) == ("dead", 1)
+    assert late.reason == "retries_spent: it took longer than its deadline of 0.05 s"
+    assert next_one.outcome == "unique", "the late one has given back its turn"
+
+
+def test_revisions_of_one_material_take_turns_and_others_do_not_wait() -> None:
+    async def main() -> StuckModels:
+        edges = StuckModels()
+        understanding = understanding_of(edges)
+        second = msgspec.structs.replace(envelope(), revision=1)
+        other = msgspec.structs.replace(envelope(material_id="B"), material_id="B")
+        tasks = [asyncio.create_task(understanding.understand(each)) for each in (envelope(), second, other)]
+        for _ in range(20):  # as far as they come
+            await asyncio.sleep(0)
+        assert edges.asked == 2, "the second revision waits"
+        edges.answer.set()
+        await asyncio.gather(*tasks)
+        return edges
+
+    edges = asyncio.run(main())
+    assert [outcome.revision for outcome, _ in edges.published if outcome.material_id == "A"] == [0, 1]
