@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -13,11 +13,13 @@ from materials.records import AssignItem, Candidate, Kind
 from vector_index.calibration import platt
 from vector_index.calibration.platt import Line
 from vector_index.clusters import Compared
-from vector_index.log import Log, RowInfo
-from vector_index.lone_cosine import LoneCosine
+from vector_index.log import Log
+from vector_index.lone_cosine import NOTHING, LoneCosine, Scene, Worth
+from vector_index.policies import Policy
 from vector_index.ranking.cosine import CosineRanker
 from vector_index.ranking.protocol import Evidence, Ranker, Recall, RecallHit
-from vector_index.recall import RowHits
+from vector_index.recall import BatchRecall, RowHits
+from vector_index.row_places import RowInfo
 
 PER_SPACE = 8
 """Rows of each recall path that are fine-ranked."""
@@ -91,13 +93,51 @@ class Comparer:
         return compared
 
     def by_cosine(
-        self, query: Evidence, hits: Mapping[str, RowHits], policy: str, own: int | None
+        self,
+        query: Evidence,
+        policy: Policy,
+        hits: Callable[[], Mapping[str, RowHits]],
+        own: int | None,
+        ahead: Worth | None = None,
     ) -> list[Compared] | None:
         """As `compare`, but without candidates that reach no threshold by far; None where more than a cosine counts.
 
         Args:
             own: the query's own row, where it is stored already.
+            ahead: what `worth_ahead` said of the query; `hits` are not asked for then.
         """
+        scene = self._scene(query, policy)
+        if scene is None:
+            return None
+        worth = ahead or self._lone.worth(scene, list(hits().get(scene.key, [])), own)
+        if worth is None:
+            return []
+        compared = self._lone.compare(scene, query, worth, own)
+        self._counters["pairs_ranked"] += len(compared)
+        if len(compared) > 1:
+            compared.sort(key=_best_first)
+        return compared
+
+    def worth_ahead(self, queries: Mapping[int, Evidence], policy: Policy, recall: BatchRecall) -> dict[int, Worth]:
+        """By number, what `by_cosine` needs of those queries that are like the first, and whose hits are known before
+        anything of the batch is decided. It holds until a row is removed. Queries that are in no other space."""
+        scene = next((self._scene(query, policy) for query in queries.values()), None)
+        found = None if scene is None else recall.searched(scene.key)
+        if scene is None or found is None or not found.rows.size:
+            return {}
+        numbers = [
+            number
+            for number, query in queries.items()
+            if self._scene(query, policy) == scene and recall.only_searched(scene.key, number)
+        ]
+        if not numbers:
+            return {}
+        places = [found.place(number) for number in numbers]
+        worth = self._lone.worth_all(scene, found.scores[places], found.rows[places])
+        return {number: one or NOTHING for number, one in zip(numbers, worth, strict=True)}
+
+    def _scene(self, query: Evidence, policy: Policy) -> Scene | None:
+        """None where more than one cosine counts."""
         ranker: Any = self._rankers.get(query.kind)
         if not hasattr(ranker, "lone_space"):
             return None
@@ -105,11 +145,7 @@ class Comparer:
         if not key:
             return None
         line = self._lines.get(ranker.name, Line())
-        compared = self._lone.compare(ranker, line, key, query, hits.get(key, []), policy, own)
-        self._counters["pairs_ranked"] += len(compared)
-        if len(compared) > 1:
-            compared.sort(key=_best_first)
-        return compared
+        return Scene(ranker, line, key, policy.name, policy.centre_threshold(query.kind))
 
     def sharing_posts(self, content_ids: list[str], k: int) -> RowHits:
         """Posts that hold some of these media: the share of the query's media that they hold, best first."""

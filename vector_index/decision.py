@@ -11,12 +11,17 @@ from materials.records import AssignItem, Assignment, Features, Kind
 from vector_index.clusters import comparable
 from vector_index.comparison import POST_PARTS, Comparer, evidence_of
 from vector_index.content.placement import Place, place
-from vector_index.log import Decided, Live, Log, RowInfo
+from vector_index.log import Decided, Live, Log
+from vector_index.lone_cosine import Worth
 from vector_index.policies import Policy
 from vector_index.preparation import RECALL_K, Prepared, inherit, key_of, prepare
+from vector_index.ranking.protocol import Evidence
 from vector_index.recall import Spaces
+from vector_index.row_places import RowInfo
 
 REPORTED = 10
+TOGETHER = 4
+"""Queries from which looking at their hits together costs less than one by one."""
 
 
 class BatchDecision:
@@ -45,6 +50,7 @@ class BatchDecision:
         self._histories: dict[str, list[Decided]] = {}
         self._noted: list[tuple[int, AssignItem, str, bool]] = []
         self._late: list[int] = []
+        self._worth: dict[int, Worth] = {}
         self._prepared: Prepared
         self.removed: list[int] = []
         self.added: dict[int, Features] = {}
@@ -67,6 +73,7 @@ class BatchDecision:
         if prepared is None:
             prepared = prepare([item for item in inherited if self._is_new(item)], self._known, self._spaces)
         self._begin(prepared, late(prepared.recall.mark))
+        self._look_ahead(inherited)
         return [self._item(item) for item in inherited]
 
     # --- before the first decision ---
@@ -83,6 +90,17 @@ class BatchDecision:
             self._log.add_space(key, schema, dim)
         prepared.recall.catch_up([row for row, _ in late], [features for _, features in late])
         self._late = [row for row, _ in late]
+
+    def _look_ahead(self, items: Sequence[AssignItem]) -> None:
+        """What can be said of the hits of many items at once."""
+        by_scene: dict[tuple[str, Kind], dict[int, Evidence]] = {}
+        for item in items:
+            number = self._prepared.numbers.get(key_of(item))
+            if number is not None and not item.parts and len(item.features) == 1:
+                by_scene.setdefault((item.policy, item.kind), {})[number] = evidence_of(item)
+        for (policy, _), queries in by_scene.items():
+            if len(queries) >= TOGETHER:
+                self._worth.update(self._comparer.worth_ahead(queries, self._policies[policy], self._prepared.recall))
 
     def _infos_of(self, policy: str) -> dict[int, RowInfo]:
         """Of all rows that the batch's items found; read for the first item that asks."""
@@ -149,17 +167,21 @@ class BatchDecision:
         else:
             row_features = item.features
         media = tuple((part.kind, part.content_id) for part in parts)
-        hits = recall.hits(number)
+        query = (
+            evidence_of(item) if row_features is item.features else evidence_of(replace(item, features=row_features))
+        )
         if media:
-            sharing = self._comparer.sharing_posts([content_id for _, content_id in media], RECALL_K)
-            hits[POST_PARTS] = sharing
-            infos = self._infos_of(item.policy)
-            infos.update(self._log.infos([r for r, _ in sharing if r not in infos], item.policy))
-        query = evidence_of(replace(item, features=row_features), tuple((str(kind), cid) for kind, cid in media))
+            query = replace(query, parts=tuple((str(kind), content_id) for kind, content_id in media))
         policy = self._policies[item.policy]
-        compared = self._comparer.by_cosine(query, hits, item.policy, row)
+        ahead = None if self.removed or row is not None else self._worth.get(number)
+        compared = self._comparer.by_cosine(query, policy, lambda: recall.hits(number), row, ahead)
         if compared is None:
+            hits = recall.hits(number)
             infos = self._infos_of(item.policy)
+            if media:
+                sharing = self._comparer.sharing_posts([content_id for _, content_id in media], RECALL_K)
+                hits[POST_PARTS] = sharing
+                infos.update(self._log.infos([r for r, _ in sharing if r not in infos], item.policy))
             compared = self._comparer.compare(query, hits, infos, item.policy, item.material_id)
         compared = comparable(compared, policy)
         place = self._place(self._log, item, compared, policy)

@@ -22,10 +22,14 @@ from vector_index.log_events import EventTables
 from vector_index.log_schema import connect
 from vector_index.log_verdicts import VerdictTables
 from vector_index.log_witness import Witness, refuse_shortened, sync_tail
-from vector_index.row_groups import RowGroups
+from vector_index.row_groups import Numbers, RowGroups
+from vector_index.row_places import Place, RowInfo, RowPlaces
 
-INFOS_KEPT = 200_000
-"""Rows by policy whose place is kept in memory (about 400 bytes each)."""
+_INFOS = (
+    "SELECT m.row, m.material_id, m.kind, coalesce(c.content_id, ''), coalesce(c.content_id,"
+    " (SELECT min(content_id) FROM members a WHERE a.row=m.row), ''), coalesce(c.exemplar, 0) FROM materials m"
+    " LEFT JOIN members c ON c.row=m.row AND c.policy=? WHERE m.live AND {where}"
+)
 
 
 class Decided(msgspec.Struct, frozen=True):
@@ -46,17 +50,6 @@ class Live(msgspec.Struct, frozen=True):
     revision: int
     fingerprint: bytes
     kind: Kind
-
-
-class RowInfo(msgspec.Struct, frozen=True, gc=False):
-    """What recall needs to know of a row. `content_id` is the policy's own, "" where it has none there; `group` is
-    that or any other policy's: it tells distinct contents apart. `exemplar`: newcomers may join through it."""
-
-    material_id: str
-    kind: Kind
-    content_id: str
-    group: str
-    exemplar: bool
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -86,7 +79,7 @@ class Log:
         self.clusters = ClusterTables(self._db, self.events)
         self.verdicts = VerdictTables(self._db)
         self._cache = EvidenceCache()
-        self._infos: dict[str, dict[int, RowInfo]] = {}
+        self._places = RowPlaces(self._read_places, self._read_infos)
         self._groups = RowGroups(self._read_members)
         self._unsent: set[int] = set()
         """Rows of the open transaction that may not have reached the file yet."""
@@ -194,7 +187,8 @@ class Log:
     def kill(self, row: int) -> None:
         """The version is replaced or deleted: its evidence is erased, it leaves its clusters."""
         self._db.execute("UPDATE materials SET live=0, evidence=NULL, sequence=? WHERE row=?", (self.sequence, row))
-        self.clusters.leave_all(row)
+        for heir in self.clusters.leave_all(row):
+            self._changed(heir)
         self._changed(row)
         self._cache.drop(row)
 
@@ -211,54 +205,44 @@ class Log:
 
     def infos(self, rows: Iterable[int], policy: str) -> dict[int, RowInfo]:
         """Of those rows that live. What was read is kept until the row changes."""
-        cached = self._infos.setdefault(policy, {})
-        wanted = list(rows)
-        missing = [row for row in wanted if row not in cached]
-        if missing:
-            if len(cached) + len(missing) > INFOS_KEPT:
-                cached.clear()
-                missing = wanted
-            cached.update((row, RowInfo(*info)) for row, *info in self._read_infos(missing, policy))
-        return {row: cached[row] for row in wanted if row in cached}
+        return self._places.of(policy, rows)
 
     def _reader(self, rows: Iterable[int]) -> Callable[..., sqlite3.Cursor]:
         """How to read of these rows: around the inserts that wait, unless one of them may be about one."""
         return self._db.peek if self._unsent.isdisjoint(rows) else self._db.execute
 
-    def groups(self, rows: Sequence[int], policy: str) -> list[int]:
-        """By row a number that tells distinct contents apart, as `RowInfo.group` does; 0 for a row that is gone."""
-        return self._groups.of(policy, rows)
+    def groups(self, rows: Numbers, policy: str) -> Numbers:
+        """By row a number that tells distinct contents apart, as `RowInfo.group` does; 0 for a row that is gone or -1.
+        Of any shape."""
+        return self._groups.numbers(policy, rows)
 
     def _read_members(self, first: int, end: int) -> sqlite3.Cursor:
         query = "SELECT row, policy, content_id FROM members WHERE row >= ? AND row < ? ORDER BY row, policy"
         return self._reader(range(first, end))(query, (first, end))
 
     def _forget_places(self) -> None:
-        self._infos.clear()
+        self._places.clear()
         self._groups.clear()
 
-    def _read_infos(self, rows: list[int], policy: str) -> sqlite3.Cursor:
-        return self._reader(rows)(
-            "SELECT m.row, m.material_id, m.kind, coalesce(c.content_id, ''), coalesce(c.content_id,"
-            " (SELECT min(content_id) FROM members a WHERE a.row=m.row), ''), coalesce(c.exemplar, 0) FROM materials m"
-            " LEFT JOIN members c ON c.row=m.row AND c.policy=?"
-            " WHERE m.live AND m.row IN (SELECT value FROM json_each(?))",
-            (policy, json.dumps(rows)),
-        )
+    def _read_places(self, policy: str, first: int, end: int) -> Iterator[Place]:
+        where = "m.row >= ? AND m.row < ?"
+        return _places(self._reader(range(first, end))(_INFOS.format(where=where), (policy, first, end)))
+
+    def _read_infos(self, policy: str, rows: Sequence[int]) -> Iterator[Place]:
+        where = "m.row IN (SELECT value FROM json_each(?))"
+        return _places(self._reader(rows)(_INFOS.format(where=where), (policy, json.dumps(rows))))
 
     def _changed(self, row: int) -> None:
         """The row's place changed: read it again next time."""
         self._unsent.add(row)
         self._groups.forget(row)
-        for cached in self._infos.values():
-            cached.pop(row, None)
+        self._places.forget(row)
 
     def _placed(self, item: AssignItem, row: int, content_id: str, exemplar: bool) -> None:
         """The row's place changed, and under the item's policy it is known: the next batch finds it without a read."""
         self._changed(row)
         self._groups.set(item.policy, row, content_id)
-        cached = self._infos.setdefault(item.policy, {})
-        cached[row] = RowInfo(item.material_id, item.kind, content_id, content_id, exemplar)
+        self._places.set(item.policy, row, RowInfo(item.material_id, item.kind, content_id, content_id, exemplar))
 
     def join(self, content_id: str, item: AssignItem, row: int, exemplar: bool) -> None:
         """Make an item's row a member of a cluster of its policy."""
@@ -396,3 +380,8 @@ class Log:
         query = "SELECT content_id FROM members WHERE row=? AND policy=?"
         found: Sequence[str] | None = self._db.execute(query, (row, policy)).fetchone()
         return "" if found is None else found[0]
+
+
+def _places(rows: sqlite3.Cursor) -> Iterator[Place]:
+    for row, *info in rows:
+        yield row, RowInfo(*info)

@@ -151,8 +151,13 @@ class ClusterTables:
         if content_id not in self._centres:  # else it has one
             self._db.execute("UPDATE content_ids SET centre=? WHERE content_id=? AND centre IS NULL", (row, content_id))
 
-    def leave_all(self, row: int) -> None:
-        """Take the row out of every cluster; where it was the centre, the oldest exemplar left takes its place."""
+    def leave_all(self, row: int) -> list[int]:
+        """Take the row out of every cluster; where it was the centre, the oldest exemplar left takes its place.
+
+        Returns:
+            The rows of the new centres.
+        """
+        heirs: list[int] = []
         left = self._db.execute(
             "SELECT content_id, policy, material_id, c.centre FROM members JOIN materials m USING (row)"
             " JOIN content_ids c USING (content_id, policy) WHERE row=? ORDER BY policy",
@@ -164,10 +169,11 @@ class ClusterTables:
             self._centres.pop(content_id, None)
             self._events.add(Event(policy=policy, content_id=content_id, what="left", material_id=material_id))
             if centre == row:
-                self._hand_over(content_id, policy)
+                heirs.extend(self._hand_over(content_id, policy))
+        return heirs
 
-    def _hand_over(self, content_id: str, policy: str) -> None:
-        """The centre is gone: the oldest exemplar takes its place, or the oldest member where none is left."""
+    def _hand_over(self, content_id: str, policy: str) -> list[int]:
+        """The centre is gone: the oldest exemplar takes its place, or the oldest member where none is left. Its row."""
         heir = self._db.execute(
             "SELECT row, material_id FROM members JOIN materials USING (row) WHERE content_id=?"
             " ORDER BY exemplar DESC, row LIMIT 1",
@@ -177,6 +183,7 @@ class ClusterTables:
         if heir:
             self._events.add(Event(policy=policy, content_id=content_id, what="handed_over", material_id=heir[1]))
             self._db.execute("UPDATE members SET exemplar=1 WHERE row=? AND policy=?", (heir[0], policy))
+        return [heir[0]] if heir else []
 
     def centres(self, content_ids: Iterable[str]) -> dict[str, int]:
         """Content ID -> row of its centre; those without members are left out."""

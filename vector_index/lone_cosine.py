@@ -1,30 +1,57 @@
 """The short way through fine ranking, where one cosine alone decides (`CosineRule`): what cannot matter is not read.
 
-Recall found cosines already, a little off. With the rule for this query they bound every score, so that evidence is
-read only of candidates that reach `FLOOR`; a material whose best hit cannot reach it is compared with nobody.
+Recall found cosines already, a little off. With the rule for this query they bound every score. A candidate that cannot
+reach `FLOOR` is left out; one that cannot reach the threshold is reported by recall's cosine; evidence is read, and the
+exact cosine taken, only of those that may be joined, and of the centres of their clusters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import exp
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from materials.records import Candidate, Feature
 from vector_index.calibration.platt import Line
 from vector_index.clusters import Compared
-from vector_index.log import Log, RowInfo
+from vector_index.log import Log
 from vector_index.ranking.protocol import CosineRule, Evidence, Logistic
 from vector_index.recall import RowHits
+from vector_index.row_places import RowInfo
+from vector_index.segments.arrays import Matrix, Rows
 
 FLOOR = 0.1
 """Candidates of a lower score are not reported: no policy's threshold is near."""
 CODE_ERROR = 0.005
 """A space's cosines come from vectors in half precision, or from a recall engine's own: off by less than this."""
-AT_ONCE = 10
-"""Hits whose content is asked for at once: enough, as a rule, for the candidates and the background."""
 CONTENTS = 6
 """Distinct contents that make a background (`image_evidence.background`)."""
+STEEPEST = 40.0
+"""Log-odds beyond which a logistic is 0 or 1."""
+
+
+class Scene(NamedTuple):
+    """Under what a query is judged: its ranker's rule and calibration, its space, its policy, and the score from which
+    it may join a cluster."""
+
+    rule: CosineRule
+    line: Line
+    key: str
+    policy: str
+    threshold: float
+
+
+class Worth(NamedTuple):
+    """What of a query's hits is worth a look: the query's rule, and (row, cosine), best first."""
+
+    logistic: Logistic
+    hits: RowHits
+
+
+NOTHING = Worth(Logistic(0.0, 1.0), [])
 
 
 class LoneCosine:
@@ -39,30 +66,90 @@ class LoneCosine:
         self._per_space = per_space
         self._per_group = per_group
 
-    def compare(
-        self, rule: CosineRule, line: Line, key: str, query: Evidence, found: RowHits, policy: str, own: int | None
-    ) -> list[Compared]:
-        """The candidates that reach `FLOOR`, in no order: hits, and the centres of their clusters.
+    def worth(self, scene: Scene, found: RowHits, own: int | None) -> Worth | None:
+        """`worth_all` for one query. `own`: its own row, where it is stored already."""
+        hits = [hit for hit in found if hit[0] != own]
+        if not hits:
+            return None
+        rule, line = scene.rule, scene.line
+        if line.probability(rule.highest(hits[-1][1]).score(hits[0][1] + CODE_ERROR)) < FLOOR:
+            return None
+        rows, scores = np.array([[row for row, _ in hits]], np.int64), np.array([[score for _, score in hits]])
+        return self.worth_all(scene, scores, rows)[0]
+
+    def worth_all(self, scene: Scene, scores: Matrix | NDArray[np.float64], rows: Rows) -> list[Worth | None]:
+        """By query the hits that reach `FLOOR`, None where there is none.
 
         Args:
-            line: makes the ranker's score a probability.
-            key: the space.
-            found: its hits, best first.
-            own: the query's own row, where it is stored already.
+            scores, rows: [n, k], best first, -1 for no row.
         """
-        if not found or line.probability(rule.highest(found[-1][1]).score(found[0][1] + CODE_ERROR)) < FLOOR:
-            return []
-        logistic, near = self._near(rule, line, found, query, policy, own)
-        if not near:
-            return []
+        groups = self._log.groups(rows, scene.policy)
+        alive = groups != 0
+        same = (groups[:, :, None] == groups[:, None, :]) & alive[:, None, :]
+        members = np.tril(same, -1).sum(axis=2)  # of its content, before it
+        first = alive & (members == 0)
+        best = np.full((len(rows), CONTENTS), np.nan, np.float32)
+        rank = np.cumsum(first, axis=1) - 1
+        query, column = np.nonzero(first & (rank < CONTENTS))
+        best[query, rank[query, column]] = scores[query, column]
+        intercepts, slope = scene.rule.rules(best)
+        chosen = alive & (members < self._per_group)
+        chosen &= np.cumsum(chosen, axis=1) <= self._per_space
+        odds = intercepts[:, None] + slope * (np.where(alive, scores, -1.0) + CODE_ERROR)
+        odds = np.clip(odds, -STEEPEST, STEEPEST) * scene.line.slope + scene.line.shift
+        query, column = np.nonzero(chosen & (odds >= _log_odds(FLOOR)))
+        worth: list[Worth | None] = [None] * len(rows)
+        kept = zip(query.tolist(), rows[query, column].tolist(), scores[query, column].tolist(), strict=True)
+        for number, row, cosine in kept:
+            one = worth[number]
+            if one is None:
+                one = worth[number] = Worth(Logistic(float(intercepts[number]), slope), [])
+            one.hits.append((row, cosine))
+        return worth
+
+    def compare(self, scene: Scene, query: Evidence, worth: Worth, own: int | None) -> list[Compared]:
+        """The candidates that reach `FLOOR`, in no order: hits, and the centres of the clusters that may be joined."""
+        logistic, line = worth.logistic, scene.line
+        infos = self._log.infos([row for row, _ in worth.hits], scene.policy)
+        near: dict[int, RowInfo] = {}
+        compared = []
+        name, kind = scene.rule.name, query.kind
+        floor, threshold = _log_odds(FLOOR), _log_odds(scene.threshold)
+        for row, cosine in worth.hits:
+            info = infos.get(row)
+            if info is None or info.kind != kind:
+                continue
+            odds = line.slope * (logistic.intercept + logistic.slope * cosine) + line.shift
+            if odds + line.slope * logistic.slope * CODE_ERROR >= threshold:
+                near[row] = info
+            elif odds >= floor:
+                score = 1.0 / (1.0 + exp(-odds))
+                candidate = Candidate(
+                    material_id=info.material_id,
+                    score=score,
+                    recall_score=cosine,
+                    ranker=name,
+                    content_id=info.content_id,
+                )
+                compared.append(Compared(candidate, row, False, info.exemplar))
+        if near:
+            far = compared
+            compared = self._exactly(scene, query, logistic, near, own)
+            compared.extend(entry for entry in far if entry.row not in near)
+        return compared
+
+    def _exactly(
+        self, scene: Scene, query: Evidence, logistic: Logistic, near: dict[int, RowInfo], own: int | None
+    ) -> list[Compared]:
+        """Of these rows, and of the centres of their clusters, which are added to `near`."""
         centres = self._log.clusters.centres({info.content_id for info in near.values() if info.content_id})
         missing = [row for row in centres.values() if row not in near]
         if missing:
-            infos = self._log.infos(missing, policy)
+            infos = self._log.infos(missing, scene.policy)
             near.update((row, info) for row, info in infos.items() if row != own)
         compared = []
-        for row, cosine in self._cosines(query.features[key], key, near).items():
-            score = line.probability(logistic.score(cosine))
+        for row, cosine in self._cosines(query.features[scene.key], scene.key, near).items():
+            score = scene.line.probability(logistic.score(cosine))
             info = near[row]
             is_centre = centres.get(info.content_id) == row
             if score >= FLOOR or is_centre:
@@ -70,36 +157,11 @@ class LoneCosine:
                     material_id=info.material_id,
                     score=score,
                     recall_score=cosine,
-                    ranker=rule.name,
+                    ranker=scene.rule.name,
                     content_id=info.content_id,
                 )
                 compared.append(Compared(candidate, row, is_centre, info.exemplar))
         return compared
-
-    def _near(
-        self, rule: CosineRule, line: Line, found: RowHits, query: Evidence, policy: str, own: int | None
-    ) -> tuple[Logistic, dict[int, RowInfo]]:
-        """The query's rule, and the hits that may reach `FLOOR` by it."""
-        best: list[float] = []
-        chosen: list[tuple[int, float]] = []
-        of_group: dict[int, int] = {}
-        for at in range(0, len(found), AT_ONCE):
-            some = found[at : at + AT_ONCE]
-            for (row, cosine), group in zip(some, self._log.groups([row for row, _ in some], policy), strict=True):
-                if not group or row == own:
-                    continue
-                members = of_group.get(group, 0)
-                if not members:
-                    best.append(cosine)
-                of_group[group] = members + 1
-                if members < self._per_group and len(chosen) < self._per_space:
-                    chosen.append((row, cosine))
-            if len(best) >= CONTENTS and len(chosen) == self._per_space:
-                break
-        logistic = rule.rule(best)
-        rows = [row for row, cosine in chosen if line.probability(logistic.score(cosine + CODE_ERROR)) >= FLOOR]
-        infos = self._log.infos(rows, policy) if rows else {}
-        return logistic, {row: info for row, info in infos.items() if info.kind == query.kind}
 
     def _cosines(self, ours: Feature, key: str, rows: Mapping[int, RowInfo]) -> dict[int, float]:
         """Exact, from the stored vectors; a row without a like vector is left out."""
@@ -113,3 +175,7 @@ class LoneCosine:
         vectors = np.frombuffer(b"".join((ours.data, *stored)), "<f4").reshape(1 + len(stored), *ours.shape)
         # by rows: a matrix product may round a row differently by its place, and then equal pictures would not tie
         return dict(zip(with_vector, np.vecdot(vectors[1:], vectors[0]).tolist(), strict=True))
+
+
+def _log_odds(probability: float) -> float:
+    return float(np.log(probability) - np.log1p(-probability))

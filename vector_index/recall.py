@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
+
 from materials.records import Feature, Features
 from vector_index.recall_engines.buffered_space import BufferedSpace
+from vector_index.segments.arrays import Matrix, Rows
 from vector_index.segments.settings import SegmentSettings
 from vector_index.spaces.dense import DenseSpace
 from vector_index.spaces.factory import make_space
@@ -128,6 +131,44 @@ class Spaces:
         return self._published
 
 
+class Found:
+    """What one search of a space found. `scores`, `rows`: [n, k'], best first, -1 for no row; `numbers`: the items."""
+
+    def __init__(self, numbers: Sequence[int], scores: Matrix, rows: Rows) -> None:
+        self.numbers = numbers
+        self.scores = scores
+        self.rows = rows
+        self._place = {number: place for place, number in enumerate(numbers)}
+
+    @classmethod
+    def of_lists(cls, numbers: Sequence[int], hits: Sequence[RowHits]) -> Found:
+        """From lists of hits."""
+        width = max(map(len, hits), default=0)
+        scores, rows = np.full((len(hits), width), -np.inf), np.full((len(hits), width), -1, np.int64)
+        for place, found in enumerate(hits):
+            if found:
+                rows[place, : len(found)], scores[place, : len(found)] = zip(*found, strict=True)
+        return cls(numbers, scores, rows)
+
+    def place(self, number: int) -> int:
+        """The item's line in the arrays."""
+        return self._place[number]
+
+    def hits(self, number: int) -> RowHits:
+        """One item's, best first."""
+        place = self._place.get(number)
+        if place is None:
+            return []
+        found = zip(self.rows[place].tolist(), self.scores[place].tolist(), strict=True)
+        return [hit for hit in found if hit[0] >= 0]
+
+    def worst(self, k: int) -> Matrix:
+        """By item, the score that a further row must beat: of equals it stands behind, since it is newer."""
+        if self.rows.shape[1] < k:
+            return np.full(len(self.rows), -np.inf)
+        return np.where(self.rows[:, k - 1] >= 0, self.scores[:, k - 1], -np.inf)
+
+
 class BatchRecall:
     """What a batch's items find: stored rows, searched once for all, and the batch's own earlier items.
 
@@ -143,7 +184,7 @@ class BatchRecall:
         self._spaces = spaces
         self._features = features
         self._k = k
-        self._stored: list[dict[str, RowHits]] = [{} for _ in features]
+        self._found: dict[str, Found] = {}
         self._numbers: dict[str, list[int]] = {}
         self._unsearched: dict[str, UnsearchedRows] = {}
         self._scratch: dict[str, Space] = {}
@@ -157,8 +198,10 @@ class BatchRecall:
             space = spaces.get(key)
             if space is not None:
                 queries = [features[number][key] for number in numbers]
-                for number, hits in zip(numbers, space.search(queries, k), strict=True):
-                    self._stored[number][key] = hits
+                if isinstance(space, DenseSpace):
+                    self._found[key] = Found(numbers, *space.nearest(queries, k))
+                else:
+                    self._found[key] = Found.of_lists(numbers, space.search(queries, k))
 
     def catch_up(self, rows: Sequence[int] = (), features: Sequence[Features] = ()) -> None:
         """Before the first decision, once. `rows`: those that the spaces did not hold when they were searched."""
@@ -168,7 +211,8 @@ class BatchRecall:
                 continue
             queries = [self._features[number][key] for number in numbers]
             if queries[0].schema == "vector":
-                worst = [self._worst(self._stored[number].get(key, [])) for number in numbers]
+                found = self._found.get(key)
+                worst = np.full(len(numbers), -math.inf) if found is None else found.worst(self._k)
                 others = [features[place][key] for place in late]
                 rest = [rows[place] for place in late]
                 self._unsearched[key] = UnsearchedRows(numbers, queries, worst, rest, others)
@@ -183,10 +227,21 @@ class BatchRecall:
         """The score that a further row must beat: of equals it stands behind, since it is newer."""
         return hits[-1][1] if len(hits) >= self._k else -math.inf
 
-    def stored_rows(self, numbers: Iterable[int] | None = None, first: int | None = None) -> set[int]:
-        """The stored rows that items of the batch found. `first`: only each one's best so many."""
-        chosen = self._stored if numbers is None else [self._stored[number] for number in numbers]
-        return {row for hits in chosen for found in hits.values() for row, _ in found[:first]}
+    def stored_rows(self) -> set[int]:
+        """The stored rows that items of the batch found."""
+        rows: set[int] = set()
+        for found in self._found.values():
+            rows.update(found.rows[found.rows >= 0].tolist())
+        return rows
+
+    def searched(self, key: str) -> Found | None:
+        """What the space's search found for the batch, without its own items and without rows decided since."""
+        return self._found.get(key)
+
+    def only_searched(self, key: str, number: int) -> bool:
+        """Whether nothing of the batch and nothing decided since is among the item's hits in that space."""
+        unsearched = self._unsearched.get(key)
+        return unsearched.beats_nothing(number) if unsearched is not None else key not in self._scratch
 
     def place(self, number: int, row: int) -> None:
         """Item `number` is decided and has this row: later items find it."""
@@ -200,7 +255,8 @@ class BatchRecall:
         """By space, the best k of stored rows and earlier items; spaces without a hit are left out."""
         found: dict[str, RowHits] = {}
         for key, feature in self._features[number].items():
-            hits = self._stored[number].get(key, [])
+            stored = self._found.get(key)
+            hits = [] if stored is None else stored.hits(number)
             earlier = self._earlier(key, number, feature, self._worst(hits))
             if earlier:
                 known = {row for row, _ in hits}

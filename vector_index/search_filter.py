@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vector_index.evidence_cache import StoredEvidence
-from vector_index.log import Log, RowInfo
+from vector_index.log import Log
+from vector_index.row_places import RowInfo
 from vector_index.where import EVERYTHING, Where
 
 DEEPEST = 2_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from materials.records import Feature
 from vector_index.spaces.dense import stack
@@ -27,7 +28,7 @@ class UnsearchedRows:
         self,
         numbers: Sequence[int],
         queries: Sequence[Feature],
-        worst: Sequence[float],
+        worst: Sequence[float] | NDArray[np.float32] | NDArray[np.float64],
         rows: Sequence[int],
         features: Sequence[Feature],
     ) -> None:
@@ -37,12 +38,16 @@ class UnsearchedRows:
         columns = np.arange(similarity.shape[1])
         # a column of the batch itself counts for the items behind it
         open_ = columns < len(rows) + np.arange(len(numbers))[:, None]
-        better = (similarity > np.array(worst, np.float32)[:, None]) & open_
+        better = (similarity > np.asarray(worst, np.float32)[:, None]) & open_
         self._better: dict[int, list[tuple[int, float]]] = {}
         places, found = np.nonzero(better)
         scores = similarity[places, found]
         for place, column, score in zip(places.tolist(), found.tolist(), scores.tolist(), strict=True):
             self._better.setdefault(numbers[place], []).append((column, score))
+
+    def beats_nothing(self, number: int) -> bool:
+        """Whether none of these rows can be among the item's hits."""
+        return number not in self._better
 
     def better(self, number: int, placed: Mapping[int, int]) -> RowHits:
         """(row, score) of what beats the item's own hits, in no order. `placed`: by item of the batch, its row."""

@@ -15,6 +15,7 @@ from importlib.resources import files
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from materials.records import Candidate
 from vector_index.ranking import image_evidence as measure
@@ -138,6 +139,15 @@ class ImageFusion:
         """See `CosineRule`."""
         hits = [RecallHit("", str(rank), cosine) for rank, cosine in enumerate(best)]
         return self._logistic(measure.background(hits, self._fitted.quiet_cosine))
+
+    def rules(self, best: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
+        """See `CosineRule`: `measure.background` of every line."""
+        if self._lone is None:
+            raise ValueError("there are no weights for an embedding alone")
+        ranks = best[:, measure.BACKGROUND_RANKS].astype(np.float64)
+        usual = np.where(np.isnan(ranks), self._fitted.quiet_cosine, ranks).mean(axis=1)
+        (base, slope), (shifted, _) = self._lone.line(0.0), self._lone.line(1.0)
+        return base + (shifted - base) * usual, slope
 
     def highest(self, least: float) -> Logistic:
         """See `CosineRule`: the lower its background, the higher a query's scores."""

@@ -7,6 +7,8 @@ from math import exp
 from typing import Protocol
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from materials.records import Candidate, Features, Kind
 
@@ -66,6 +68,10 @@ class CosineRule(Protocol):
     def rule(self, best: Sequence[float]) -> Logistic:
         """The rule for a query whose hits in that space have these cosines, one for each distinct content, best first;
         six suffice."""
+        ...
+
+    def rules(self, best: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
+        """Intercepts [n] and the slope of `rule` for many queries. `best` [n, 6], NaN where there are fewer."""
         ...
 
     def highest(self, least: float) -> Logistic:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from materials.records import Feature
-from vector_index.segments.arrays import Matrix
+from vector_index.segments.arrays import Matrix, Rows
 from vector_index.segments.saving import Frozen
 from vector_index.segments.settings import SegmentSettings
 from vector_index.segments.store import SegmentedStore
@@ -25,10 +25,6 @@ def stack(features: Sequence[Feature]) -> Matrix:
         return np.frombuffer(joined, _FLOAT32).reshape((len(features), *first.shape))
     stacked: Matrix = np.stack([feature.array() for feature in features]).astype(np.float32, copy=False)
     return stacked
-
-
-def _best_then_oldest(hit: tuple[int, float]) -> tuple[float, int]:
-    return -hit[1], hit[0]
 
 
 class DenseSpace:
@@ -51,17 +47,21 @@ class DenseSpace:
 
     def search(self, queries: Sequence[Feature], k: int) -> list[list[tuple[int, float]]]:
         """Up to k (row, cosine) a query, best first, of equals the lowest row."""
-        if not queries:
-            return []
-        scores, rows = self.store.search(stack(queries), k)
-        found = [
+        scores, rows = self.nearest(queries, k)
+        return [
             [(row, score) for row, score in zip(row_list, score_list, strict=True) if row >= 0]
             for row_list, score_list in zip(rows.tolist(), scores.tolist(), strict=True)
         ]
+
+    def nearest(self, queries: Sequence[Feature], k: int) -> tuple[Matrix, Rows]:
+        """The same as arrays: cosines and rows [n, k'], k' <= k; -1 and -inf where there is no more."""
+        if not queries:
+            return np.zeros((0, 0), np.float32), np.zeros((0, 0), np.int64)
+        scores, rows = self.store.search(stack(queries), k)
         if (scores[:, 1:] == scores[:, :-1]).any():  # FAISS orders equals as it meets them
-            for hits in found:
-                hits.sort(key=_best_then_oldest)
-        return found
+            order = np.lexsort((rows, -scores), axis=1)
+            scores, rows = np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)
+        return scores, rows
 
     def frozen(self) -> Frozen:
         """What there is now, for a snapshot."""
