@@ -24,6 +24,9 @@ RowHits = list[tuple[int, float]]
 """(row, score), best first."""
 
 
+PRECISE = 12
+"""Hits whose cosine is exact (to half precision): what may be joined or reported is among the first few, and the others
+are there for the background."""
 Elsewhere = Callable[[str, str], Space | None]
 """(feature key, schema) -> a new, empty space that a recall engine keeps, None for one of this process."""
 
@@ -199,7 +202,7 @@ class BatchRecall:
             if space is not None:
                 queries = [features[number][key] for number in numbers]
                 if isinstance(space, DenseSpace):
-                    self._found[key] = Found(numbers, *space.nearest(queries, k))
+                    self._found[key] = Found(numbers, *space.nearest(queries, k, PRECISE))
                 else:
                     self._found[key] = Found.of_lists(numbers, space.search(queries, k))
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vector_index.segments.active import Active
-from vector_index.segments.arrays import Matrix, Places, Rows
+from vector_index.segments.arrays import Flags, Matrix, Places, Rows
 from vector_index.segments.exact import dots
 from vector_index.segments.segment import Coarse, Segment
 
@@ -28,9 +28,17 @@ def candidates(segments: Sequence[Segment], active: Active, k: int) -> int:
     return max(2 * k, k + SQ8_MORE) if codes else k
 
 
-def search(segments: Sequence[Segment], active: Active, queries: Matrix, k: int) -> tuple[Matrix, Rows]:
-    """Exact scores and rows [n, k'], best first, -1 where there is no more."""
+def search(
+    segments: Sequence[Segment], active: Active, queries: Matrix, k: int, precise: int = 0
+) -> tuple[Matrix, Rows]:
+    """Exact scores and rows [n, k'], best first, -1 where there is no more.
+
+    Args:
+        precise: for so many of a query's hits the score is exact at least, for the others it may be that of 8-bit
+            codes (off by about 0.001 for unit vectors); 0: for all.
+    """
     depth = candidates(segments, active, k)
+    precise = precise if depth == k else 0
     coarse: dict[str, Coarse] = {}
     for book in [active.codebook, *(segment.codebook for segment in segments)]:
         if book is not None and book.name not in coarse:
@@ -54,14 +62,15 @@ def search(segments: Sequence[Segment], active: Active, queries: Matrix, k: int)
     if rough.shape[1] > depth:
         kept = np.argpartition(-rough, depth - 1, axis=1)[:, :depth]
         place, exact, origin = (np.take_along_axis(one, kept, 1) for one in (place, exact, origin))
-    exact, rows = _scored(segments, queries, place, exact, origin)
+        rough = np.take_along_axis(rough, kept, 1)
+    exact, rows = _scored(segments, queries, place, exact, origin, _best(rough, precise))
     return _ordered(exact, rows, k)
 
 
 def _scored(
-    segments: Sequence[Segment], queries: Matrix, place: Places, exact: Matrix, origin: Places
+    segments: Sequence[Segment], queries: Matrix, place: Places, exact: Matrix, origin: Places, wanted: Flags
 ) -> tuple[Matrix, Rows]:
-    """Exact scores of what sealed segments found, and rows instead of places."""
+    """Exact scores of what sealed segments found, where `wanted`, and rows instead of places."""
     exact, rows = exact.copy(), place.copy()
     for number, segment in enumerate(segments):
         query, column = np.nonzero((origin == number) & (place >= 0))
@@ -70,9 +79,19 @@ def _scored(
         places = place[query, column]
         rows[query, column] = segment.rows[places]
         if segment.codebook is not None:
-            stored = segment.exact.take(places)
+            asked = wanted[query, column]
+            query, column = query[asked], column[asked]
+            stored = segment.exact.take(places[asked])
             exact[query, column] = dots(stored, queries[query])
     return exact, rows
+
+
+def _best(scores: Matrix, count: int) -> Flags:
+    """The best so many of each line; 0: all."""
+    if not 0 < count < scores.shape[1]:
+        return np.ones(scores.shape, np.bool_)
+    least = -np.partition(-scores, count - 1, axis=1)[:, count - 1]
+    return scores >= least[:, None]
 
 
 def _ordered(scores: Matrix, rows: Rows, k: int) -> tuple[Matrix, Rows]:

@@ -173,13 +173,13 @@ class SegmentedStore:
 
     # --- reads ---
 
-    def search(self, queries: Matrix, k: int) -> tuple[Matrix, Rows]:
+    def search(self, queries: Matrix, k: int, precise: int = 0) -> tuple[Matrix, Rows]:
         """Exact scores and rows [n, k'], best first; -1 where there is no more. k' <= k. Approximate recall once
-        the store is coded."""
+        the store is coded. `precise`: see `hits.search`."""
         view = self._view
         if view is None or not len(queries) or k < 1:
             return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
-        return hits.search(view.segments, view.active, np.ascontiguousarray(queries, np.float32), k)
+        return hits.search(view.segments, view.active, np.ascontiguousarray(queries, np.float32), k, precise)
 
     # --- for the background ---
 

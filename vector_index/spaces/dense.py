@@ -53,11 +53,12 @@ class DenseSpace:
             for row_list, score_list in zip(rows.tolist(), scores.tolist(), strict=True)
         ]
 
-    def nearest(self, queries: Sequence[Feature], k: int) -> tuple[Matrix, Rows]:
-        """The same as arrays: cosines and rows [n, k'], k' <= k; -1 and -inf where there is no more."""
+    def nearest(self, queries: Sequence[Feature], k: int, precise: int = 0) -> tuple[Matrix, Rows]:
+        """The same as arrays: cosines and rows [n, k'], k' <= k; -1 and -inf where there is no more. `precise`: the
+        first so many are as exact as they are stored, the others may be off by about 0.001; 0: all are."""
         if not queries:
             return np.zeros((0, 0), np.float32), np.zeros((0, 0), np.int64)
-        scores, rows = self.store.search(stack(queries), k)
+        scores, rows = self.store.search(stack(queries), k, precise)
         if (scores[:, 1:] == scores[:, :-1]).any():  # FAISS orders equals as it meets them
             order = np.lexsort((rows, -scores), axis=1)
             scores, rows = np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)
