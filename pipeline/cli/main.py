@@ -28,6 +28,7 @@ from pipeline.cli import (
     output,
     plugin_kit,
     plugins,
+    reconcile,
     stack,
 )
 
@@ -39,7 +40,22 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
 )
-for room in (demo, stack, jobs, long_jobs, cluster, content, calibrate, plugins, models, metrics, gateway, index):
+ROOMS = (
+    demo,
+    stack,
+    jobs,
+    long_jobs,
+    cluster,
+    content,
+    calibrate,
+    plugins,
+    models,
+    metrics,
+    gateway,
+    index,
+    reconcile,
+)
+for room in ROOMS:
     room.register(app)
 features.add_to(content.content)
 content_ids.add_to(content.content)

@@ -32,6 +32,13 @@ class System(msgspec.Struct, frozen=True):
         """What a command with `--json` says."""
         return json.loads(self.sosie(*arguments, "--json", code=code))
 
+    def either(self, *arguments: object) -> tuple[int, str]:
+        """Exit code and standard output of a command that may end either way."""
+        done = subprocess.run(
+            [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=240, check=False
+        )
+        return done.returncode, done.stdout or done.stderr
+
     def run(self, spec: Path, code: int = 0) -> dict[str, Any]:
         """The run's summary."""
         summary: dict[str, Any] = self.ask("run", spec, code=code)

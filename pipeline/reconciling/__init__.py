@@ -1,0 +1,1 @@
+"""Reconciliation of a running system: gathers the sides, has Flink compare them, repairs what is missing."""

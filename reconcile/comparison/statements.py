@@ -1,0 +1,228 @@
+"""The comparison as Flink SQL: Python writes the statements, the JVM does the work.
+
+First the sides are compared by bucket of ids: count, distinct count, and the sum mod 2^64 of a hash (BIGINT wraps).
+Sums do not tell which record differs, but equal sums of 64 well-mixed bits leave no room for one that does. Only the
+buckets that differ are then joined by id.
+
+The hash is made of both halves of an MD5, since Flink SQL knows no function from bytes to BIGINT.
+"""
+
+# ruff: noqa: S608  (all that is put in are constants, numbers, and texts that `_text` quotes)
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from reconcile.comparison.inputs import Inputs
+from reconcile.ledger.rows import WINDOW_S
+
+BUCKETS = 4096
+_MANY_BUCKETS = BUCKETS // 2
+_BUCKET = f"MOD(HASH_CODE(material_id), {BUCKETS})"
+_GOOD = "('unique', 'duplicate', 'deleted')"
+_LATENCY_STEP = 0.01
+"""Latencies are counted in classes that are one per cent wide."""
+FIGURES = ("window", "kind", "outcome", "cause", "attempts", "plugins", "missing", "latency_class", "n", "longest")
+
+
+def latency_of(latency_class: int) -> float:
+    """Seconds in the middle of a class."""
+    return float((1.0 + _LATENCY_STEP) ** (latency_class + 0.5)) / 1000.0
+
+
+def tables(inputs: Inputs) -> list[str]:
+    """CREATE statements of the sides, and views that give them a common shape."""
+    runs = "|".join(re.escape(run) for run in inputs.runs) or "(?!)"
+    ledger = (
+        "`window` BIGINT, kind STRING, material_id STRING, revision BIGINT, source STRING, stage STRING,"
+        " outcome STRING, content_id STRING, chain STRING, policy STRING, entered_at DOUBLE, `at` DOUBLE,"
+        " attempts INT, cause STRING, plugins STRING, missing STRING"
+    )
+    made = [
+        _table(
+            "expected",
+            "chain STRING, kind STRING, material_id STRING, revision BIGINT, source STRING, file_at DOUBLE",
+            inputs.expected,
+        ),
+        _table(
+            "index_decisions",
+            "policy STRING, material_id STRING, revision BIGINT, outcome STRING, content_id STRING, latest BOOLEAN,"
+            " live BOOLEAN, `now` STRING",
+            inputs.index,
+        ),
+        _table(
+            "redis_outcomes",
+            "policy STRING, material_id STRING, revision BIGINT, outcome STRING, content_id STRING, `now` STRING",
+            inputs.redis,
+        ),
+        _table("ledger", ledger, inputs.ledger, rf".*/({runs})-[^/]*[.]jsonl"),
+    ]
+    columns = "material_id STRING, revision BIGINT, outcome STRING, content_id STRING"
+    picked = []
+    for i, result in enumerate(inputs.results):
+        made.append(_table(f"results_{i}", columns, result.folder, rf".*/{re.escape(result.prefix)}[^/]*[.]jsonl"))
+        picked.append(
+            f"SELECT {_text(result.chain)} AS chain, material_id, revision, outcome,"
+            f" COALESCE(content_id, '') AS content_id FROM results_{i}"
+        )
+    nothing = (
+        "SELECT chain, material_id, revision, kind AS outcome, kind AS content_id FROM expected WHERE chain <> chain"
+    )
+    made.append(f"CREATE TEMPORARY VIEW results AS {' UNION ALL '.join(picked) or nothing}")
+    return made
+
+
+def _by_run(late_s: float) -> str:
+    """Sides that belong to a chain of runs, one row a record. `flag`: worth a look whatever the sums say."""
+    wrong = f"`window` <> CAST(FLOOR(entered_at / {WINDOW_S}) AS BIGINT) * {WINDOW_S}"
+    none = "CAST(NULL AS STRING)"
+    no_window = "CAST(NULL AS BIGINT)"
+    return f"""
+    SELECT 'E' AS side, chain, material_id, revision, {none} AS outcome, {none} AS content_id, kind,
+           {no_window} AS `window`, source, file_at AS `at`, CAST(0 AS DOUBLE) AS took, 0 AS wrong, 0 AS late
+    FROM expected
+    UNION ALL
+    SELECT CASE stage WHEN 'entered' THEN 'N' ELSE 'L' END, chain, material_id, revision, outcome, content_id, kind,
+           `window`, source, `at`, `at` - entered_at, CASE WHEN {wrong} THEN 1 ELSE 0 END,
+           CASE WHEN `at` - entered_at > {late_s} THEN 1 ELSE 0 END
+    FROM ledger
+    UNION ALL
+    SELECT 'S', chain, material_id, revision, outcome, content_id, {none}, {no_window}, {none},
+           CAST(NULL AS DOUBLE), CAST(0 AS DOUBLE), 0, 0
+    FROM results"""
+
+
+def _by_policy() -> str:
+    """Sides that belong to a policy: decisions in the ledger, in the index, and what Redis holds."""
+    return f"""
+    SELECT 'D' AS side, policy, material_id, revision, outcome, content_id, '' AS `now`, FALSE AS latest,
+           FALSE AS live, `window`
+    FROM ledger WHERE stage = 'ended' AND outcome IN {_GOOD}
+    UNION ALL
+    SELECT 'I', policy, material_id, revision, outcome, content_id, `now`, latest, live, CAST(NULL AS BIGINT)
+    FROM index_decisions
+    UNION ALL
+    SELECT 'R', policy, material_id, revision, outcome, content_id, `now`, FALSE, FALSE, CAST(NULL AS BIGINT)
+    FROM redis_outcomes WHERE outcome IN {_GOOD}"""
+
+
+def sums(late_s: float) -> str:
+    """Counts, distinct counts and sums by bucket, of every side; see `reconcile.comparison.sums.BucketSums`."""
+    identity = "CONCAT_WS('|', chain, material_id, CAST(revision AS STRING))"
+    decided = "CONCAT_WS('|', policy, material_id, CAST(revision AS STRING), outcome, content_id)"
+    placed = "CONCAT_WS('|', policy, material_id, CAST(revision AS STRING), `now`)"
+    return f"""
+    SELECT bucket, side, SUM(n) AS n, COUNT(*) AS distinct_n, SUM(ids) AS ids, SUM(`full`) AS `full`,
+           SUM(windows) AS windows, SUM(flags) AS flags
+    FROM (
+        SELECT side, {_BUCKET} AS bucket, COUNT(*) AS n,
+               SUM({_hash("m")}) AS ids, SUM({_hash("f")}) AS `full`, SUM(w) AS windows, SUM(flag) AS flags
+        FROM (
+            SELECT side, material_id, {identity} AS k, MD5({identity}) AS m,
+                   MD5(CONCAT_WS('|', {identity}, outcome, content_id)) AS f, `window` AS w, wrong + late AS flag
+            FROM ({_by_run(late_s)})
+            UNION ALL
+            SELECT side, material_id, {decided}, MD5({decided}), MD5({decided}), CAST(NULL AS BIGINT), 0
+            FROM ({_by_policy()}) WHERE side <> 'R'
+            UNION ALL
+            SELECT CASE side WHEN 'R' THEN 'R' ELSE 'P' END, material_id, {placed}, MD5({placed}), MD5({placed}),
+                   CAST(NULL AS BIGINT), 0
+            FROM ({_by_policy()}) WHERE (side = 'R' AND outcome <> 'deleted') OR (side = 'I' AND latest AND live)
+        )
+        GROUP BY side, material_id, k
+    )
+    GROUP BY bucket, side"""
+
+
+def figures(window_s: int) -> str:
+    """What ended, by everything that a report tells apart."""
+    took = f"CAST(FLOOR(LN(GREATEST((`at` - entered_at) * 1000.0, 0.001)) / LN({1.0 + _LATENCY_STEP})) AS INT)"
+    start = f"`window` - MOD(`window`, {window_s})"
+    return f"""
+    SELECT {start} AS `window`, kind, CASE stage WHEN 'entered' THEN 'entered' ELSE outcome END AS outcome, cause,
+           attempts, plugins, missing, latency_class, COUNT(*) AS n, MAX(took) AS longest
+    FROM (SELECT *, {took} AS latency_class, `at` - entered_at AS took FROM ledger)
+    GROUP BY {start}, kind, CASE stage WHEN 'entered' THEN 'entered' ELSE outcome END, cause, attempts, plugins,
+             missing, latency_class"""
+
+
+def by_id_of_runs(buckets: Collection[int], late_s: float) -> str:
+    """Records of a chain whose sides differ; see `reconcile.comparison.findings.RunRow`."""
+
+    def count(side: str) -> str:
+        return f"COUNT(*) FILTER (WHERE side = '{side}')"
+
+    answer = "CONCAT_WS('|', outcome, content_id)"
+    return f"""
+    SELECT * FROM (
+        SELECT chain, material_id, revision, MAX(kind) AS kind, MAX(source) AS source,
+               {count("E")} AS expected, {count("N")} AS entered, {count("L")} AS ended, {count("S")} AS results,
+               MIN({answer}) FILTER (WHERE side = 'L') AS ended_least,
+               MAX({answer}) FILTER (WHERE side = 'L') AS ended_most,
+               MIN({answer}) FILTER (WHERE side = 'S') AS results_least,
+               MAX({answer}) FILTER (WHERE side = 'S') AS results_most,
+               MIN(`window`) FILTER (WHERE side = 'N') AS entered_window_least,
+               MAX(`window`) FILTER (WHERE side = 'N') AS entered_window_most,
+               MIN(`window`) FILTER (WHERE side = 'L') AS ended_window_least,
+               MAX(`window`) FILTER (WHERE side = 'L') AS ended_window_most,
+               MAX(`at`) FILTER (WHERE side = 'E') AS file_at, MAX(`at`) FILTER (WHERE side = 'N') AS entered_at,
+               MAX(took) AS took, SUM(wrong) AS wrong, SUM(late) AS late
+        FROM ({_by_run(late_s)}) {_where(buckets)}
+        GROUP BY chain, material_id, revision
+    )
+    WHERE expected <> entered OR expected <> ended OR expected <> results OR wrong > 0 OR late > 0
+       OR ended_least <> results_least OR ended_most <> results_most
+       OR entered_window_least <> ended_window_least OR entered_window_most <> ended_window_most"""
+
+
+def by_id_of_policies(buckets: Collection[int]) -> str:
+    """Decisions whose sides differ; see `reconcile.comparison.findings.PolicyRow`."""
+    return f"""
+    SELECT * FROM (
+        SELECT policy, material_id, revision, outcome = 'deleted' AS gone,
+               COUNT(*) FILTER (WHERE side = 'D') AS decided, COUNT(*) FILTER (WHERE side = 'I') AS indexed,
+               COUNT(*) FILTER (WHERE side = 'R') AS in_redis,
+               MAX(CASE WHEN latest THEN 1 ELSE 0 END) AS latest, MAX(CASE WHEN live THEN 1 ELSE 0 END) AS live,
+               MIN(content_id) FILTER (WHERE side = 'D') AS ledger_least,
+               MAX(content_id) FILTER (WHERE side = 'D') AS ledger_most,
+               MAX(content_id) FILTER (WHERE side = 'I') AS index_decided,
+               MAX(`now`) FILTER (WHERE side = 'I') AS index_now,
+               MAX(`now`) FILTER (WHERE side = 'R') AS redis_now,
+               MIN(outcome) FILTER (WHERE side = 'D') AS ledger_outcome,
+               MAX(outcome) FILTER (WHERE side = 'I') AS index_outcome, MIN(`window`) AS `window`
+        FROM ({_by_policy()}) {_where(buckets)}
+        GROUP BY policy, material_id, revision, outcome = 'deleted'
+    )
+    WHERE (decided > 0 AND indexed = 0) OR ledger_least <> index_decided OR ledger_most <> index_decided
+       OR ledger_outcome <> index_outcome
+       OR (in_redis > 0 AND NOT gone AND (indexed = 0 OR latest = 0 OR live = 0 OR redis_now <> index_now))
+       OR (in_redis = 0 AND latest = 1 AND live = 1)"""
+
+
+def _where(buckets: Collection[int]) -> str:
+    if len(buckets) > _MANY_BUCKETS:
+        return ""
+    return f"WHERE {_BUCKET} IN ({', '.join(str(bucket) for bucket in sorted(buckets))})"
+
+
+def _hash(digest: str) -> str:
+    """64 bits of an MD5 in hexadecimal."""
+    first, second = f"HASH_CODE(SUBSTR({digest}, 1, 16))", f"HASH_CODE(SUBSTR({digest}, 17, 16))"
+    return f"(CAST({first} AS BIGINT) * 4294967296 + CAST({second} AS BIGINT))"
+
+
+def _table(name: str, columns: str, path: Path, pattern: str = "") -> str:
+    options = {
+        "connector": "filesystem",
+        "path": path.as_uri(),
+        "format": "json",
+    }
+    if pattern:
+        options["source.path.regex-pattern"] = pattern
+    quoted = ", ".join(f"{_text(key)} = {_text(value)}" for key, value in options.items())
+    return f"CREATE TEMPORARY TABLE {name} ({columns}) WITH ({quoted})"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,78 @@
+"""Flink finds and names each planted discrepancy, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from benchmarks.ledger_world import BEGIN, RUN, World
+from benchmarks.planted import COUNTS, LATE_S, plant
+from pipeline.reconciling.comparing import Compared, compare
+from pipeline.reconciling.reconciliation import Gathered, Settings, Span, report_on
+from pipeline.reconciling.snapshot import Snapshot
+from reconcile.comparison.inputs import Inputs
+from reconcile.ledger.runs import RunRecord
+from reconcile.report.records import Report
+
+SPAN = Span(int(BEGIN), int(BEGIN) + 4 * 3600, 3600)
+N = 3000
+
+
+def compared_in_a_process_of_its_own(inputs: Inputs, work: Path) -> Compared:
+    """A JVM holds on to its process: it ends with one of its own."""
+    (work / "inputs.json").write_bytes(msgspec.json.encode(inputs, enc_hook=str))
+    command = [sys.executable, __file__, str(work)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return msgspec.json.decode((work / "compared.json").read_bytes(), type=Compared)
+
+
+def report_of(world: World, folder: Path) -> Report:
+    inputs = world.write(folder / "in")
+    run = RunRecord(
+        run_id=RUN, chain=RUN, job="made-up", policy="feed", source={}, sink={}, started_at=BEGIN, ended_at=BEGIN + 7300
+    )
+    compared = compared_in_a_process_of_its_own(inputs, folder)
+    gathered = Gathered(Snapshot(inputs, [run], {}, 0), compared, frozenset(), frozenset(), BEGIN + 9000)
+    return report_on(gathered, SPAN, Settings(), made_at=BEGIN + 9000)(1)
+
+
+def test_a_system_that_agrees_has_a_clean_report(tmp_path: Path) -> None:
+    report = report_of(World(N), tmp_path)
+    assert report.met
+    assert (report.totals.expected, report.totals.terminal, report.totals.gap) == (N, N, 0)
+    assert report.totals.completeness == 1.0
+    assert report.differing_buckets == 0
+    assert sum(window.expected for window in report.windows) == N
+    assert {figure.n for figure in report.figures} == {N}
+    took = report.totals.timeliness
+    assert took.p50_s == pytest.approx(0.223, rel=0.05)
+    assert took.p50_s < (took.p99_s or 0.0) < (took.max_s or 0.0)
+
+
+def test_each_of_fifty_is_found_and_named_and_nothing_else(tmp_path: Path) -> None:
+    world = World(N, seed=5)
+    planted = plant(world)
+    assert len(planted) == sum(COUNTS.values()) == 50
+    report = report_of(world, tmp_path)
+    found = {(one.material_id, one.name) for one in report.discrepancies}
+    assert found == set(planted.items())
+    assert len(report.discrepancies) == 50
+    assert not report.met
+    assert report.totals.gap == COUNTS["lost"]
+    assert report.totals.doubled == COUNTS["doubled"]
+    assert report.totals.completeness == pytest.approx((N - COUNTS["lost"]) / N)
+    assert 0 < report.differing_buckets <= 50 + COUNTS["redis_only"]
+
+
+if __name__ == "__main__":
+    work_folder = Path(sys.argv[1])
+    given = msgspec.json.decode((work_folder / "inputs.json").read_bytes(), type=Inputs, dec_hook=lambda t, v: t(v))
+    answer = compare(given, work_folder, work_folder / "log", window_s=3600, late_s=LATE_S)
+    (work_folder / "compared.json").write_bytes(msgspec.json.encode(answer))
