@@ -1,4 +1,4 @@
-"""A row of the fault matrix, short: every Python worker killed, and Redis right after them."""
+"""A row of the fault matrix, short: every Python worker killed, and right after them the index out of reach."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from fault_matrix.bed import Bed
 from fault_matrix.case import Load, run_case
 from fault_matrix.faults import Fault
 from fault_matrix.records import MediaKit
+from sosie_system import System
 
 pytestmark = [pytest.mark.stack, pytest.mark.fault]
 
 
-def test_kills_under_load_lose_nothing_and_give_no_second_id(tmp_path: Path) -> None:
-    with Bed(tmp_path) as bed:
-        kit = MediaKit(bed.input)
-        fault = Fault("short", ("python-worker", "redis"), apart=0.5)
-        case = run_case(bed, kit, fault, Load(records=100, rate=25.0), random.Random(11))
+def test_a_killed_worker_and_a_cut_connection_lose_nothing_and_give_no_second_id(
+    system: System, tmp_path: Path
+) -> None:
+    fault = Fault("short", ("python-worker",), network="reset", server="index", held=2.0)
+    with Bed(tmp_path, proxied=True, running=system.state) as bed:
+        case = run_case(bed, MediaKit(bed.input), fault, Load(records=50, rate=25.0), random.Random(11))
     assert not case.error, case.error
     assert case.sound, case
     assert case.sent == case.outcomes >= 150

@@ -45,12 +45,13 @@ class Bed:
             folder of its own, to which these are servers that run elsewhere.
     """
 
-    def __init__(self, folder: Path, proxied: bool = False, kafka: bool = False) -> None:
+    def __init__(self, folder: Path, proxied: bool = False, kafka: bool = False, running: Path | None = None) -> None:
         self.folder = folder.resolve()
         self._proxied, self.kafka = proxied, kafka
         self._open = contextlib.ExitStack()
         self.proxies: dict[str, TcpProxy] = {}
-        self.stack_state = self.folder / "state"
+        self._running = running
+        self.stack_state = running or self.folder / "state"
         self.job_state = self.folder / "front" if proxied else self.stack_state
         self.input = self.folder / "input"
         self.outlet: Outlet
@@ -70,7 +71,8 @@ class Bed:
         self._open.close()
 
     def _start(self) -> None:
-        self._open.callback(stack.down, self.stack_state)
+        if self._running is None:
+            self._open.callback(stack.down, self.stack_state)
         self.servers = stack.up(self.stack_state, GivenAddresses(), kafka=self.kafka and not self._proxied)
         if self._proxied:
             self._start_proxies()

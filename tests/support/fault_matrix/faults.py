@@ -32,8 +32,8 @@ def killable(kafka: bool) -> list[str]:
 class Fault(msgspec.Struct, frozen=True):
     """One row of the matrix.
 
-    `kills`: of `killable`, one after the other; `apart`: seconds between them. `network`: one of `NETWORK`, held for
-    `HELD_SECONDS` before `server`.
+    `kills`: of `killable`, one after the other; `apart`: seconds between them. `network`: one of `NETWORK`, held before
+    `server` for `held` seconds.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Fault(msgspec.Struct, frozen=True):
     apart: float = 0.0
     network: str = ""
     server: str = ""
+    held: float = HELD_SECONDS
 
     def strike(self, bed: Bed) -> list[str]:
         """Do it, hold it, heal it. Returns what was hit."""
@@ -57,7 +58,7 @@ class Fault(msgspec.Struct, frozen=True):
                 proxy.stall()
             else:
                 proxy.reset()
-            time.sleep(HELD_SECONDS)
+            time.sleep(self.held)
             proxy.heal()
             killed.append(f"{self.network} before {self.server}")
         return killed
