@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from fault_matrix.cluster import SpareCluster
+from fault_matrix.cluster import START_SECONDS, SpareCluster
 from fault_matrix.feed import Outlet, WatchedFolder
 from fault_matrix.results import CommittedFiles, Results
 from kazoo.client import KazooClient
@@ -31,7 +31,6 @@ PLUGINS = ["image-embedding", "image-pdq", "video-embedding", "text-embedding"]
 PROXIED = ("zookeeper", "redis", "index", "triton")
 CHROOT = "/behind-proxies"
 FLINK = frozenset({"taskmanager", "jobmanager", "python-worker"})
-START_SECONDS = 120.0
 INPUT, OUTPUT = "faults-in", "faults-out"
 """Topics."""
 
@@ -85,7 +84,6 @@ class Bed:
         # Not through a proxy: what a broken network does to Flink's own leadership is Flink's to prove.
         self.cluster = SpareCluster(self.folder / "flink", self.servers.zookeeper)
         self._open.callback(self.cluster.stop)
-        self.cluster.start()
         self.submit()
         self.results.start()
         self._open.callback(self.results.end)
@@ -99,7 +97,7 @@ class Bed:
         spec = write_spec(self.folder, "faults", plugins=PLUGINS, **ends)
         said = sosie("submit", spec, "--cluster", self.cluster.rest_url, "--state", self.job_state, "--json", code=0)
         self.job_id: str = json.loads(said.stdout)["job_id"]
-        wait_until(lambda: self.cluster.job_runs(self.job_id), START_SECONDS, "the job runs")
+        self.cluster.await_whole(self.job_id)
 
     def _open_topics(self, bootstrap: str) -> None:
         # Late: importing Flink takes two seconds, which watched files need not wait for.
@@ -178,5 +176,4 @@ class Bed:
         wait_until(
             lambda: all(part.state == "running" for part in stack.status(self.stack_state)), seconds, "all parts run"
         )
-        wait_until(lambda: self.cluster.slots() == 2, seconds, "there is a spare slot again")
-        wait_until(lambda: self.cluster.job_runs(self.job_id), seconds, "the job runs again")
+        self.cluster.await_whole(self.job_id, seconds)

@@ -19,7 +19,7 @@ from materials.errors import Retryable
 from pipeline.flink.kafka_admin import KafkaAdmin
 from pipeline.flink.kafka_client import KafkaConsumer, KafkaProducer
 
-START_SECONDS = 60.0
+START_SECONDS = 240.0
 
 
 def make_topics(bootstrap: str) -> None:
