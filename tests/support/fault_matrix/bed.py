@@ -153,6 +153,8 @@ class Bed:
         )
         self._open.callback(stack.down, self.job_state)
         stack.up(self.job_state, given)
+        # Reconciliation reads the index's log, and a job the index's policies, where the state folder is.
+        (self.job_state / "index").symlink_to(self.stack_state / "index")
 
     def kill_part(self, name: str) -> list[str]:
         """`kill -9` of a part of the local stack; its supervisor starts it again."""

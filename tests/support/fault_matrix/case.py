@@ -6,6 +6,7 @@ import random
 import time
 import traceback
 from datetime import UTC, datetime
+from importlib.util import find_spec
 
 import msgspec
 from fault_matrix.bed import Bed
@@ -42,7 +43,7 @@ def run_case(bed: Bed, kit: MediaKit, fault: Fault, load: Load, chance: random.R
     case = Case(name=fault.name)
     prefix = f"{fault.name}-{chance.randrange(16**6):06x}"
     feed = Feed(records(prefix, kit, chance), bed.outlet, load.rate)
-    healed = time.time()
+    begun = healed = time.time()
     feed.start()
     try:
         feed.await_sent(int(load.records * chance.uniform(0.3, 0.6)), load.patience)
@@ -61,7 +62,8 @@ def run_case(bed: Bed, kit: MediaKit, fault: Fault, load: Load, chance: random.R
     try:
         bed.await_whole()
         judge_all(bed, case, feed, healed)
-        case.reconcile = reconcile(bed.job_state)
+        if find_spec("pipeline.cli.reconcile") is not None:
+            case.reconcile = reconcile(bed.job_state, begun)
     except Exception:
         case.error = case.error or traceback.format_exc()
     return case
