@@ -116,6 +116,8 @@ def settings(
         # A process that was killed is missed after two of these; one that is only slow has 30 s.
         "heartbeat.interval": "2 s",
         "heartbeat.timeout": "30 s",
+        # What waits in front of an operator, and a checkpoint's barrier behind it, is about a second's work.
+        "taskmanager.network.memory.buffer-debloat.enabled": True,
         "env.java.home": str(java_home()),
         "env.java.opts.all": java_module_options(),
         "jobmanager.rpc.address": LOOPBACK,

@@ -20,15 +20,16 @@ class Checkpoints(_Frozen):
     `record_deadline_s` bounds that wait: a record that takes longer, over all its attempts, is given up there and goes
     to the retry hand-over. `tolerated_failures`: failed checkpoints in a row before the job restarts. `unaligned`: a
     barrier overtakes the records that wait in front of an operator (they become part of the checkpoint) once it has
-    waited for `aligned_timeout_s`; without it a checkpoint under backpressure waits for them. `retained`: how many
-    completed checkpoints of a job are kept; the newest outlives a job that was cancelled or failed.
+    waited for `aligned_timeout_s`; Flink does so only where records are redistributed, and this job's own operators
+    stand one to one. `retained`: how many completed checkpoints of a job are kept; the newest outlives a job that was
+    cancelled or failed.
     """
 
     interval_s: Seconds = 5.0
     timeout_s: Seconds = 600.0
     min_pause_s: Annotated[float, Field(ge=0, le=86_400)] = 1.0
     tolerated_failures: Annotated[int, Field(ge=0, le=1000)] = 10
-    unaligned: bool = True
+    unaligned: bool = False
     aligned_timeout_s: Annotated[float, Field(ge=0, le=86_400)] = 2.0
     retained: Annotated[int, Field(ge=1, le=100)] = 2
     record_deadline_s: Seconds = 300.0

@@ -27,6 +27,8 @@ _COMMON = {
     "python.fn-execution.bundle.time": "20",
     "execution.buffer-timeout.interval": "5 ms",
     "pipeline.object-reuse": "true",
+    # A barrier stands behind what waits in front of an operator: about a second's work, however slow the models are.
+    "taskmanager.network.memory.buffer-debloat.enabled": "true",
     # The most that a job may ever be rescaled to; state is kept in this many groups, so it must not change.
     "pipeline.max-parallelism": "256",
     # The mini-cluster's own REST endpoint; a session cluster's address is given apart from this.

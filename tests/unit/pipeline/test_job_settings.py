@@ -9,12 +9,12 @@ from pipeline.job_settings import Checkpoints, Restart, StateBackend
 
 
 def test_checkpoints_in_flinks_words() -> None:
-    told = Checkpoints(interval_s=2.5, unaligned=False, retained=4).settings()
+    told = Checkpoints(interval_s=2.5, retained=4).settings()
     assert told["execution.checkpointing.interval"] == "2500 ms"
     assert told["execution.checkpointing.num-retained"] == "4"
     assert told["execution.checkpointing.unaligned.enabled"] == "false"
     assert "execution.checkpointing.aligned-checkpoint-timeout" not in told
-    assert Checkpoints().settings()["execution.checkpointing.aligned-checkpoint-timeout"] == "2000 ms"
+    assert Checkpoints(unaligned=True).settings()["execution.checkpointing.aligned-checkpoint-timeout"] == "2000 ms"
 
 
 @pytest.mark.parametrize(
