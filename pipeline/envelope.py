@@ -20,6 +20,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     `source`: the file, relative to the job's source, or the topic; `partition`: 0 for files; `offset`: -1 where the
     source does not tell it. `attempt`: of the whole job, 1 for a record that comes from the source. `key`: the Kafka
     record's own, "" for files.
+    `parent_span`, `sampled`: of the producer's W3C trace context, where the record brought one. `parsed`: when this
+    pass was parsed, start and end in epoch nanoseconds.
     """
 
     material_id: str
@@ -36,6 +38,9 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     offset: int = -1
     attempt: int = 1
     key: str = ""
+    parent_span: str = ""
+    sampled: bool = False
+    parsed: tuple[int, int] = (0, 0)
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):

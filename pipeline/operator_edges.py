@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from deploy.addresses import Addresses
-from materials.records import Features
+from materials.records import Features, Outcome
 from model_plugins import registry
 from model_plugins.balancing import by_name
 from model_plugins.client.model_client import ModelClient
@@ -29,6 +29,9 @@ from pipeline.media.limits import MediaAccess, MediaLimits
 from pipeline.media.pool import MediaPool
 from pipeline.projection import Projection
 from pipeline.spec import JobSpec
+from pipeline.tracing.calls import ModelCallTracer, TracingObserver
+from pipeline.tracing.operator import OperatorTracing
+from pipeline.tracing.steps import TracedAssigner, TracedCache, TracedMedia, TracedPublisher
 from pipeline.understanding import Understanding
 from pipeline.worker_watches import WorkerWatches
 
@@ -62,6 +65,8 @@ class OperatorEdges:
         store = state / "media" if spec.media.keep else None
         self._media = MediaPool(pixels, access, limits, size=spec.threads.decoders, store=store)
         self._metrics = metrics = WorkerMetrics(addresses.zookeeper, spec.name, branch)
+        self._observer = TracingObserver(metrics.observer)
+        self._tracing = OperatorTracing(spec.tracing, state, run_id, branch)
         self._watches = watches = WorkerWatches(addresses.zookeeper, state, spec.registered)
         self._runtime = runtime = PluginRuntime(
             {},
@@ -69,7 +74,8 @@ class OperatorEdges:
             in_flight=spec.threads.in_flight,
             client_for=self._client,
             version_of=watches.model_version,
-            observer=metrics.observer,
+            observer=self._observer,
+            tracer=ModelCallTracer(),
         )
         projection = Projection(addresses.redis, spec.policy, run_id, spec.feature_ttl_s)
         self._tap: FeatureTap | None = None
@@ -79,15 +85,16 @@ class OperatorEdges:
         self.understanding = Understanding(
             policy=spec.policy,
             evidence=self._lineup.is_fixed,
-            media=self._media,
+            media=TracedMedia(self._media),
             runtime=runtime,
-            cache=FeatureCache(addresses.redis, runtime.keys, on_result=self._count_cached),
-            index=BatchingAssigner(addresses.index),
-            projection=projection,
+            cache=TracedCache(FeatureCache(addresses.redis, runtime.keys, on_result=self._count_cached)),
+            index=TracedAssigner(BatchingAssigner(addresses.index)),
+            projection=TracedPublisher(projection),
             retry=spec.retry,
             now=time.time,
             jitter=random.random,
             deadline_s=spec.checkpoints.record_deadline_s,
+            attempts=self._tracing,
         )
 
     async def connect(self) -> None:
@@ -105,12 +112,16 @@ class OperatorEdges:
         """What was just published of a material, for a sink that wants it; by material id, its own and its parts'."""
         return self._tap.take(envelope.material_id) if self._tap is not None else {}
 
+    async def understand(self, envelope: Envelope) -> Outcome:
+        """`Understanding.understand`, traced."""
+        return await self._tracing.follow(envelope, self.understanding.understand)
+
     def _client(self, route: Route) -> ModelClient:
         balancer = by_name(route.balancer, zone=os.environ.get(ZONE, ""))
         return ModelClient(
             self._watches.endpoints,
             balancer,
-            observer=self._metrics.observer,
+            observer=self._observer,
             hedging=route.hedging,
             wire=route.wire,
         )
@@ -128,6 +139,7 @@ class OperatorEdges:
         self._media.close()
         self._watches.close()
         self._metrics.close()
+        self._tracing.close()
 
 
 def _manifests(names: list[str]) -> dict[str, Manifest]:

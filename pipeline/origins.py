@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +13,6 @@ from pipeline.spec import FilesSource
 
 NOWHERE = "/nonexistent"
 """The folder of relative media paths where the source has none: nothing lies in it."""
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 
 
 class Origin(NamedTuple):
@@ -27,12 +25,6 @@ class Origin(NamedTuple):
     base: str
     key: str = ""
     traceparent: str = ""
-
-    @property
-    def trace_id(self) -> str:
-        """The 32 hexadecimal digits in `traceparent`; "" where it is absent or invalid."""
-        match = _TRACEPARENT.fullmatch(self.traceparent)
-        return match[1] if match is not None and match[1].strip("0") else ""
 
 
 class Origins(Protocol):

@@ -95,6 +95,20 @@ class Retry(_Frozen):
     max_s: Annotated[float, Field(gt=0)] = 10.0
 
 
+class Tracing(_Frozen):
+    """Which traces `sosie trace` can show, and for how long. `keep`, `duplicates`: shares of materials of which there
+    is nothing to tell, and of duplicates; failed, rejected, retried and slow ones (`slow_ms` from entry to outcome, or
+    more) are always kept. `max_mb`, `max_days`: of `STATE/traces`. `otlp`: a collector that gets them too,
+    `http://HOST:4318/v1/traces`."""
+
+    keep: Annotated[float, Field(ge=0, le=1)] = 1.0
+    duplicates: Annotated[float, Field(ge=0, le=1)] = 1.0
+    slow_ms: Annotated[float, Field(gt=0)] = 1000.0
+    max_mb: Annotated[int, Field(ge=1)] = 256
+    max_days: Annotated[float, Field(gt=0)] = 7.0
+    otlp: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
+
+
 class Threads(_Frozen):
     """Caps for a machine that is shared. `decoders`: decode children per kind; `in_flight`: model calls at once;
     `capacity`: records of a kind under way. Each bundle's end waits for its last call, so a small capacity leaves the
@@ -155,6 +169,7 @@ class JobSpec(_Frozen):
     limits: Limits = Limits()
     retry: Retry = Retry()
     threads: Threads = Threads()
+    tracing: Tracing = Tracing()
     parallelism: Annotated[int, Field(ge=1, le=256)] = 1
     checkpoints: Checkpoints = Checkpoints()
     restart: Restart = Restart()

@@ -7,7 +7,7 @@ step from where it stopped; when the attempts are spent, or the failure is perma
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
@@ -19,12 +19,12 @@ from materials.records import AssignItem, Assignment, Features, Kind, Material, 
 from model_plugins.protocol import MediaKind, TextMedia
 from model_plugins.runtime import PluginRuntime
 from model_plugins.runtime.findings import Findings
+from model_plugins.runtime.wants import Wants
 from pipeline import outcomes
 from pipeline.envelope import Envelope
 from pipeline.material_order import MaterialOrder
 from pipeline.media.fingerprint import fingerprint
-from pipeline.media.pool import MediaPool
-from pipeline.projection import Projection
+from pipeline.media.medium import Prepared
 from pipeline.spec import Retry
 from vector_index.spaces.factory import EVIDENCE
 
@@ -42,6 +42,39 @@ class Assigner(Protocol):
     async def assign_one(self, item: AssignItem) -> Assignment:
         """Assign; a replay returns the stored assignment."""
         ...
+
+
+class Media(Protocol):
+    """The decode children: `MediaPool`."""
+
+    async def prepare(self, uri: str, base: Path, kind: Literal["image", "video"], wants: Wants = ...) -> Prepared:
+        """Fetch, read, decode and prepare one medium."""
+        ...
+
+
+class Publisher(Protocol):
+    """Redis, as seen from here: `Projection`."""
+
+    async def publish(
+        self, outcome: Outcome, features: dict[str, Features], stamps: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Write one outcome; writing again is harmless."""
+        ...
+
+
+class AttemptObserver(Protocol):
+    """Is told of attempts that failed and are made again, or were the last."""
+
+    def attempt_failed(self, attempt: int, error: Exception, pause: float) -> None:
+        """Attempt number `attempt` failed; the next one begins in `pause` seconds, none does where that is 0."""
+        ...
+
+
+class Unobserved:
+    """Nobody is told."""
+
+    def attempt_failed(self, attempt: int, error: Exception, pause: float) -> None:
+        """Nothing."""
 
 
 class Cache(Protocol):
@@ -88,6 +121,7 @@ class Understanding:
         now: epoch seconds.
         jitter: uniform in 0..1.
         deadline_s: for one record over all its attempts: what holds a bundle longer holds a checkpoint.
+        attempts: is told of those that failed.
     """
 
     def __init__(
@@ -95,16 +129,18 @@ class Understanding:
         *,
         policy: str,
         evidence: Callable[[str], bool],
-        media: MediaPool,
+        media: Media,
         runtime: PluginRuntime,
         cache: Cache,
         index: Assigner,
-        projection: Projection,
+        projection: Publisher,
         retry: Retry,
         now: Callable[[], float],
         jitter: Callable[[], float],
         deadline_s: float = 300.0,
+        attempts: AttemptObserver | None = None,
     ) -> None:
+        self._attempts = attempts or Unobserved()
         self._policy = policy
         self._evidence = evidence
         self._media = media
@@ -142,9 +178,12 @@ class Understanding:
                 progress.refusal = outcomes.ended(envelope, "dead", f"permanent: {error}", attempt, self._now())
             except Retryable as error:
                 _log.warning("retry", material_id=envelope.material_id, attempt=attempt, error=str(error))
-                if attempt == self._retry.attempts:
+                last = attempt == self._retry.attempts
+                pause = 0.0 if last else self._pause(error, attempt)
+                self._attempts.attempt_failed(attempt, error, pause)
+                if last:
                     return await self._give_up(envelope, str(error), attempt)
-                await asyncio.sleep(self._pause(error, attempt))
+                await asyncio.sleep(pause)
             except Exception as error:
                 # A bug of ours or of a plug-in must cost one record, loudly, and never the job.
                 _log.exception("unexpected", material_id=envelope.material_id)

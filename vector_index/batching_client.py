@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +19,7 @@ import structlog
 
 from materials.errors import Permanent, Retryable, SosieError, UsageError
 from materials.records import AssignItem, Assignment
+from vector_index.call_timing import CallTiming
 from vector_index.channels import Access
 from vector_index.client import DEADLINE, AsyncIndexClient, IndexClient
 
@@ -53,6 +55,7 @@ class AsyncBatchingClient:
         self._free = in_flight
         self._wait = wait
         self._queue: deque[Ticket] = deque()
+        self._timings: dict[Any, CallTiming] = {}  # by the future of whoever wants to know
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -63,8 +66,11 @@ class AsyncBatchingClient:
         """With a client of its own."""
         return cls(AsyncIndexClient(address, access=access), max_batch, wait=wait)
 
-    async def assign_one(self, item: AssignItem) -> Assignment:
+    async def assign_one(self, item: AssignItem, timing: CallTiming | None = None) -> Assignment:
         """Decide one item; durable. Cancelled before it left, it is not sent.
+
+        Args:
+            timing: is filled in; of several calls, because the service broke one or refused a neighbour, with the last.
 
         Raises:
             SosieError: as `IndexClient`'s calls, for this item alone.
@@ -77,7 +83,14 @@ class AsyncBatchingClient:
             # with 0, after the coroutines that are ready now: what is given in one turn of the loop leaves together
             wait = 0.0 if len(self._queue) >= self._max_batch else self._wait
             asyncio.get_running_loop().call_later(wait, self._send)
-        return await future
+        if timing is None:
+            return await future
+        timing.asked = time.time_ns()
+        self._timings[future] = timing
+        try:
+            return await future
+        finally:
+            del self._timings[future]
 
     async def close(self) -> None:
         """Cancel what is under way and close the client; whoever waits gets `Retryable`."""
@@ -113,11 +126,26 @@ class AsyncBatchingClient:
 
     async def _call(self, batch: list[Ticket]) -> None:
         try:
-            await _each_answered(batch, self._client.assign)
+            await _each_answered(batch, self._assign)
         except asyncio.CancelledError:
             for _, future in batch:
                 _refuse(future, Retryable("the index client was closed"))
             raise
+
+    async def _assign(self, batch: Sequence[Ticket]) -> list[Assignment]:
+        items = [item for item, _ in batch]
+        timings = [timing for _, future in batch if (timing := self._timings.get(future)) is not None]
+        if not timings:
+            return await self._client.assign(items)
+        # one call carries many materials, and one traceparent: the first's stands for all
+        call = CallTiming(traceparent=timings[0].traceparent)
+        for timing in timings:
+            timing.leave(len(items))
+        try:
+            return await self._client.assign(items, call)
+        finally:
+            for timing in timings:
+                timing.answered, timing.waited_ms, timing.decided_ms = call.answered, call.waited_ms, call.decided_ms
 
 
 class BatchingClient:
@@ -207,13 +235,13 @@ class BatchingClient:
                 future.set_result(answer)
 
 
-Assign = Callable[[Sequence[AssignItem]], Awaitable[list[Assignment]]]
+Assign = Callable[[Sequence[Ticket]], Awaitable[list[Assignment]]]
 
 
 async def _each_answered(batch: list[Ticket], assign: Assign) -> None:
     """Send a batch; where it is refused as a whole, each item alone: one bad item must not condemn its neighbours."""
     try:
-        answers = await assign([item for item, _ in batch])
+        answers = await assign(batch)
     except (UsageError, Permanent) as error:
         if len(batch) == 1:
             _refuse(batch[0][1], error)

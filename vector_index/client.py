@@ -16,6 +16,7 @@ import grpc
 from materials.errors import Overloaded, Permanent, Retryable, SosieError, UsageError
 from materials.records import AssignItem, Assignment, Candidate
 from vector_index import tokens
+from vector_index.call_timing import TRACEPARENT, CallTiming
 from vector_index.channels import Access, TokenHolder, open_async_channel, open_channel
 from vector_index.codec import (
     assign_request,
@@ -245,9 +246,13 @@ class AsyncIndexClient:
         self._channel: Any = None
         self._stub: Any = None
 
-    async def assign(self, items: Sequence[AssignItem]) -> list[Assignment]:
-        """Decide a batch; in the order of the items, durable."""
-        return _assignments(await self._call("Assign", assign_request(items)), items)
+    async def assign(self, items: Sequence[AssignItem], timing: CallTiming | None = None) -> list[Assignment]:
+        """Decide a batch; in the order of the items, durable.
+
+        Args:
+            timing: is told when the call left and was answered, and what the service says of its own time.
+        """
+        return _assignments(await self._call("Assign", assign_request(items), timing), items)
 
     async def search(self, item: AssignItem, k: int = 10, where: Where = EVERYTHING) -> list[Candidate]:
         """What the item would be compared with, best first, of what `where` lets through; nothing is stored."""
@@ -307,7 +312,7 @@ class AsyncIndexClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _call(self, name: str, request: Any) -> Any:
+    async def _call(self, name: str, request: Any, timing: CallTiming | None = None) -> Any:
         if self._stub is None:
             self._channel = open_async_channel(self._address, self._access)
             self._stub = _stub(self._channel)
@@ -316,13 +321,18 @@ class AsyncIndexClient:
         before: grpc.RpcError | None = None
         while True:
             shown = self._token.metadata
+            traced = ((TRACEPARENT, timing.traceparent),) if timing is not None and timing.traceparent else ()
             try:
-                return await method(
+                call = method(
                     request,
                     timeout=max(0.001, end - time.monotonic()),
                     wait_for_ready=True,
-                    metadata=shown,
+                    metadata=(*shown, *traced),
                 )
+                response = await call
+                if timing is not None:
+                    timing.arrive(await call.trailing_metadata())
+                return response
             except grpc.RpcError as error:
                 if self._token.learn(error, shown):
                     continue

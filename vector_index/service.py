@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from materials.errors import Overloaded, UsageError
 from materials.records import AssignItem, Assignment
+from vector_index.call_timing import server_timing
 from vector_index.codec import (
     assign_response,
     assignment_to_wire,
@@ -71,7 +73,7 @@ async def _awaited(answer: Answer) -> list[Assignment]:
         else:
             waiter.set_result(answer.result())
 
-    def decided(_: Answer) -> None:
+    def decided(_: Future[list[Assignment]]) -> None:
         if not loop.is_closed():
             loop.call_soon_threadsafe(hand_over)
 
@@ -109,10 +111,13 @@ class IndexService(ContentCalls, index_pb2_grpc.VectorIndexServicer):
             self._reading -= 1
 
     @typed_errors
-    async def Assign(self, request: pb.AssignRequest, context: Any) -> pb.AssignResponse:  # noqa: ARG002, N802
+    async def Assign(self, request: pb.AssignRequest, context: Any) -> pb.AssignResponse:  # noqa: N802
         """Decide a batch; answered when it is durable."""
+        arrived = time.monotonic()
         answer = self._writer.submit([item_from_wire(item) for item in request.items])
-        return assign_response(await _awaited(answer))
+        decided = await _awaited(answer)
+        context.set_trailing_metadata(server_timing(answer.began - arrived, time.monotonic() - answer.began))
+        return assign_response(decided)
 
     @typed_errors
     async def Search(self, request: pb.SearchRequest, context: Any) -> pb.SearchResponse:  # noqa: ARG002, N802

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -29,7 +30,12 @@ MAX_GROUP = 256
 """Items of one transaction, unless a single call brings more."""
 
 logger = structlog.get_logger(__name__)
-Answer = Future[list[Assignment]]
+
+
+class Answer(Future[list[Assignment]]):
+    """Of one call; `began`: monotonic seconds at which its turn came, 0 while it waits."""
+
+    began = 0.0
 
 
 class _Call(msgspec.Struct):
@@ -87,7 +93,7 @@ class Writer:
         """
         self._engine.check(items)
         ahead = len(items) >= AHEAD_FROM and bool(self._searchers)
-        call = _Call(items, Future(), not ahead)
+        call = _Call(items, Answer(), not ahead)
         with self._ready:
             if self._closing:
                 raise Retryable("the index service is stopping")
@@ -147,6 +153,9 @@ class Writer:
     def _run(self) -> None:
         while group := self._next_group():
             running = [call for call in group if call.answer.set_running_or_notify_cancel()]
+            now = time.monotonic()
+            for call in running:
+                call.answer.began = now
             self._decide(running)
             for call in group:
                 self._engine.forgo(call.prepared)

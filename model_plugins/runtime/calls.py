@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,18 @@ from numpy.typing import NDArray
 from model_plugins.client.batching import MicroBatcher, Slice
 from model_plugins.protocol import ANY, ModelRef, Tensors
 from model_plugins.runtime.inputs import Arrays, check_inputs
+from model_plugins.runtime.observing import CallTracer
 from model_plugins.runtime.route import Route
 
 _Key = tuple[str, str, Route, tuple[Any, ...], tuple[str, ...]]
 """Of a queue: model, version, route, inputs, outputs."""
+
+
+class _Rows(NamedTuple):
+    """One medium's inputs, and what the tracer gave for them."""
+
+    arrays: Arrays
+    token: object = None
 
 
 class Caller(Protocol):
@@ -44,6 +52,7 @@ class ModelCalls:
         wait: seconds that a row waits for company while a slot is free.
         on_batch: told of each batch that leaves: model, version, rows, seconds that its oldest row waited, rows that
             stay behind.
+        tracer: follows each medium's rows; nobody when not given.
     """
 
     def __init__(
@@ -53,14 +62,16 @@ class ModelCalls:
         deadline: float,
         wait: float,
         on_batch: Callable[[str, str, int, float, int], None],
+        tracer: CallTracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self._on_batch = on_batch
         self._client_for = client_for
         self._in_flight = in_flight
         self._deadline = deadline
         self._wait = wait
         self._clients: dict[Route, Caller] = {}
-        self._batchers: dict[_Key, MicroBatcher[Arrays, Arrays]] = {}
+        self._batchers: dict[_Key, MicroBatcher[_Rows, Arrays]] = {}
 
     async def outputs(self, plugin: str, model: ModelRef, tensors: Tensors, route: Route) -> Arrays:
         """The model's outputs for all rows of `tensors`, and the arrays of it that are no inputs.
@@ -70,7 +81,16 @@ class ModelCalls:
             Retryable: no server could answer in time.
         """
         inputs, rows = check_inputs(plugin, model, tensors)
-        parts = await self._batcher(model, route).submit(inputs, rows, _shapes(inputs) if _is_ragged(model) else None)
+        group = _shapes(inputs) if _is_ragged(model) else None
+        batcher = self._batcher(model, route)
+        if self._tracer is None:
+            parts = await batcher.submit(_Rows(inputs), rows, group)
+        else:
+            token = self._tracer.asked(plugin, model)
+            try:
+                parts = await batcher.submit(_Rows(inputs, token), rows, group)
+            finally:
+                self._tracer.answered(token)
         outputs = parts[0] if len(parts) == 1 else {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
         for name, array in tensors.items():
             if name not in model.inputs:
@@ -84,7 +104,7 @@ class ModelCalls:
         for client in self._clients.values():
             await client.close()
 
-    def _batcher(self, model: ModelRef, route: Route) -> MicroBatcher[Arrays, Arrays]:
+    def _batcher(self, model: ModelRef, route: Route) -> MicroBatcher[_Rows, Arrays]:
         # not by batch limit: two plug-ins that share a model share its queue, and the first one's limit counts
         key = (model.name, model.version, route, tuple(sorted(model.inputs.items())), model.outputs)
         found = self._batchers.get(key)
@@ -103,12 +123,18 @@ class ModelCalls:
 
     def _caller(
         self, client: Caller, model: ModelRef, seconds: float
-    ) -> Callable[[list[Slice[Arrays]]], Awaitable[Sequence[Arrays]]]:
-        async def call(slices: list[Slice[Arrays]]) -> Sequence[Arrays]:
+    ) -> Callable[[list[Slice[_Rows]]], Awaitable[Sequence[Arrays]]]:
+        async def call(slices: list[Slice[_Rows]]) -> Sequence[Arrays]:
             rows = sum(piece.stop - piece.start for piece in slices)
-            pieces = {name: [each.item[name][each.start : each.stop] for each in slices] for name in model.inputs}
+            pieces = {
+                name: [each.item.arrays[name][each.start : each.stop] for each in slices] for name in model.inputs
+            }
             deadline = asyncio.get_running_loop().time() + seconds
-            outputs = await client.infer(model, rows, pieces, deadline)
+            if self._tracer is None:
+                outputs = await client.infer(model, rows, pieces, deadline)
+            else:
+                with self._tracer.batch(rows, [each.item.token for each in slices]):
+                    outputs = await client.infer(model, rows, pieces, deadline)
             answers: list[Arrays] = []
             start = 0
             for piece in slices:

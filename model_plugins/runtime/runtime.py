@@ -21,7 +21,7 @@ from model_plugins.runtime.breaker import Breaker
 from model_plugins.runtime.calls import Caller, ModelCalls
 from model_plugins.runtime.findings import Failure, Findings, failure_of
 from model_plugins.runtime.leases import Leases
-from model_plugins.runtime.observing import RunObserver, RunResult, SilentRuns
+from model_plugins.runtime.observing import CallTracer, RunObserver, RunResult, SilentRuns
 from model_plugins.runtime.route import Route
 from model_plugins.runtime.wants import Wants
 
@@ -41,6 +41,7 @@ class PluginRuntime:
         client_for: route -> model client, instead of `directory` and `balancer`.
         version_of: model name -> the version that its alias names now, "" where none does.
         observer: counts; nobody when not given.
+        tracer: follows each medium's model calls; nobody when not given.
         clock: monotonic seconds.
     """
 
@@ -56,11 +57,12 @@ class PluginRuntime:
         client_for: Callable[[Route], Caller] | None = None,
         version_of: Callable[[str], str] = lambda _model: "",
         observer: RunObserver | None = None,
+        tracer: CallTracer | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._observer = observer or SilentRuns()
         make = client_for or (lambda _route: ModelClient(directory, balancer))
-        self._calls = ModelCalls(make, in_flight, deadline, wait, self._observer.batch_formed)
+        self._calls = ModelCalls(make, in_flight, deadline, wait, self._observer.batch_formed, tracer)
         self._version_of = version_of
         self._clock = clock
         self._active: dict[str, ActivePlugin] = {}

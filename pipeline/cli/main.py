@@ -30,6 +30,7 @@ from pipeline.cli import (
     plugins,
     reconcile,
     stack,
+    trace,
 )
 
 app = typer.Typer(
@@ -54,6 +55,7 @@ ROOMS = (
     gateway,
     index,
     reconcile,
+    trace,
 )
 for room in ROOMS:
     room.register(app)

@@ -6,7 +6,6 @@ A refused line goes to the posts' operator, which publishes it like every other 
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +19,7 @@ from pipeline.flink.plan import JobPlan
 from pipeline.ledger_rows import LedgerRows
 from pipeline.origins import Origin, Origins, origins_of
 from reconcile.ledger.rows import encode
+from reconcile.traces.context import FIELD, context_of
 
 BYTES = Types.PICKLED_BYTE_ARRAY()
 IMAGES = OutputTag("images", BYTES)
@@ -54,39 +54,48 @@ class ParseLines(ProcessFunction):
         yield (side, pack(envelope)) if side is not None else pack(envelope)
 
     def _envelope(self, line: bytes, origin: Origin, row: Any) -> Envelope:
-        now, trace = time.time(), origin.trace_id or uuid.uuid4().hex
+        began = time.time_ns()
+        now = began / 1e9
         try:
             material = parse_line(line, "")
         except Rejected:
             assert self._origins is not None  # noqa: S101 (open ran)
             where = self._origins.where(line, origin, row)
             known = readable_id(line)
+            trace = context_of(header=origin.traceparent, line=line)
             return Envelope(
                 material_id=known if known is not None else f"@{where}",
                 kind=None,
                 base=origin.base,
                 line=line,
                 entered_at=now,
-                trace_id=trace,
+                trace_id=trace.trace_id,
                 rejection=_reason(line, where),
                 source=origin.source,
                 partition=origin.partition,
                 offset=origin.offset,
                 key=origin.key,
+                parent_span=trace.parent_span,
+                sampled=trace.sampled,
+                parsed=(began, time.time_ns()),
             )
+        trace = context_of(material.extra.get(FIELD), origin.traceparent)
         return Envelope(
             material_id=material.material_id,
             kind=material.kind,
             base=origin.base,
             line=line,
             entered_at=now,
-            trace_id=trace,
+            trace_id=trace.trace_id,
             material=material,
             revision=material.revision,
             source=origin.source,
             partition=origin.partition,
             offset=origin.offset,
             key=origin.key,
+            parent_span=trace.parent_span,
+            sampled=trace.sampled,
+            parsed=(began, time.time_ns()),
         )
 
 

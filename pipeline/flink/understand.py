@@ -42,7 +42,7 @@ class Understand(AsyncFunction):
             await self._connecting
             self._connecting = None
         envelope = unpack_envelope(value)
-        outcome = await self._edges.understanding.understand(envelope)
+        outcome = await self._edges.understand(envelope)
         return [pack(finished(outcome, envelope, self._edges.features_of(envelope)))]
 
     def timeout(self, value: bytes) -> list[bytes]:

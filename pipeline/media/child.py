@@ -84,6 +84,7 @@ def answer(decoder: Decoder, memory: SharedMemory, request: Request) -> Reply:
         height=prepared.height,
         duration=prepared.duration,
         failures=prepared.failures,
+        stages=prepared.stages,
     )
 
 

@@ -117,6 +117,7 @@ class DecodeChild:
             tensors[ref.plugin][ref.name] = array
         own = tensors.pop(MEDIUM)
         prepared = Prepared(reply.sha256, tensors, reply.width, reply.height, reply.duration, reply.failures)
+        prepared.stages = reply.stages
         if own:
             prepared.encoded, prepared.media = medium_of(own, reply.width, reply.height, reply.duration)
         return prepared

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from model_plugins.runtime.findings import Failure, failure_of
 from model_plugins.runtime.wants import NOTHING, Wants
 from pipeline.media.image import decode_image, open_image
 from pipeline.media.limits import MediaAccess, MediaLimits
-from pipeline.media.medium import Prepared
+from pipeline.media.medium import Prepared, Stage
 from pipeline.media.resolve import LocalFile, read_local, resolve
 from pipeline.media.shown import shown
 from pipeline.media.store import MediaStore
@@ -69,8 +70,10 @@ class Decoder:
         Raises:
             Rejected: the medium may not be read or cannot be decoded.
         """
+        began = time.time_ns()
         data = read_local(self._file(uri, base, fetched), uri, self._limits)
         digest = hashlib.sha256(data).digest()
+        stages: list[Stage] = [("decode.read", began, moment := time.time_ns())]
         plugins = self._plugins[kind]
         media: ImageMedia | VideoMedia | None
         if kind == "video":
@@ -80,6 +83,7 @@ class Decoder:
         else:  # nobody needs pixels
             media = None
             width, height = open_image(data, uri, self._limits).size
+        stages.append(("decode.pixels", moment, moment := time.time_ns()))
         tensors: dict[str, dict[str, NDArray[Any]]] = {}
         failures: dict[str, Failure] = {}
         for name, plugin in plugins.items():
@@ -92,9 +96,11 @@ class Decoder:
             else:
                 if arrays is not None:
                     tensors[name] = arrays
+            stages.append((f"prepare {name}", moment, moment := time.time_ns()))
         if media is not None:
             self._keep(digest, data, media)
             width, height = media.width, media.height
+            stages.append(("decode.keep", moment, time.time_ns()))
         return Prepared(
             sha256=digest,
             tensors=tensors,
@@ -104,6 +110,7 @@ class Decoder:
             failures=failures,
             media=media if wants.media else None,
             encoded=data if wants.encoded else None,
+            stages=tuple(stages),
         )
 
     def _keep(self, digest: bytes, data: bytes, media: ImageMedia | VideoMedia) -> None:

@@ -13,6 +13,8 @@ from model_plugins.protocol import ImageMedia, VideoMedia
 from model_plugins.runtime.findings import Failure
 
 Arrays = dict[str, NDArray[Any]]
+Stage = tuple[str, int, int]
+"""A step of preparing a medium: its name, start and end in epoch nanoseconds."""
 
 
 class Prepared(msgspec.Struct):
@@ -21,6 +23,7 @@ class Prepared(msgspec.Struct):
     `sha256`: 32 bytes, of the file. `tensors`: plug-in name -> the arrays of its `prepare`; a plug-in for which the
     medium has nothing is absent. `width`, `height`: pixels, of the file, upright. `duration`: seconds, 0 for a still.
     `failures`: by plug-in name. `media` and `encoded`: the decoded medium and the file, where they were asked for.
+    `stages`: what took how long.
     """
 
     sha256: bytes
@@ -31,6 +34,7 @@ class Prepared(msgspec.Struct):
     failures: dict[str, Failure] = {}
     media: ImageMedia | VideoMedia | None = None
     encoded: bytes | None = None
+    stages: tuple[Stage, ...] = ()
 
 
 def medium_arrays(prepared: Prepared) -> Arrays:

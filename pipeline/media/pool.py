@@ -6,6 +6,7 @@ import asyncio
 import logging
 import shutil
 import tempfile
+import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -110,9 +111,13 @@ class MediaPool:
         folder = _absolute(base)
         if not uri[:8].lower().startswith(("http:", "https:")):
             return await self._prepare(Request(uri, folder, kind, wants=wants))
+        began = time.time_ns()
         fetched = await asyncio.get_running_loop().run_in_executor(self._fetchers, self._fetch, uri)
+        stage = ("fetch", began, time.time_ns())
         try:
-            return await self._prepare(Request(uri, folder, kind, str(fetched), wants))
+            prepared = await self._prepare(Request(uri, folder, kind, str(fetched), wants))
+            prepared.stages = (stage, *prepared.stages)
+            return prepared
         finally:
             fetched.unlink(missing_ok=True)
 

@@ -59,3 +59,4 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
     code: str = ""
     message: str = ""
     failures: dict[str, Failure] = {}
+    stages: tuple[tuple[str, int, int], ...] = ()
