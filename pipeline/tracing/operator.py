@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
+import random
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -47,7 +47,7 @@ class OperatorTracing:
     async def follow(self, envelope: Envelope, understand: Understand) -> Outcome:
         """The outcome of `understand`, and the trace of its making."""
         start = time.time_ns()
-        fragment_id = secrets.token_hex(4)
+        fragment_id = f"{random.getrandbits(32):08x}"
         recording = Recording(start, envelope.trace_id, f"{fragment_id}{0:08x}")
         with recorded(recording):
             outcome = await understand(envelope)

@@ -52,10 +52,10 @@ def drawn(story: Story) -> RenderableType:
 
 def _table(story: Story) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("at", justify="right", no_wrap=True)
-    table.add_column("step", overflow="ellipsis", no_wrap=True)
-    table.add_column("took", justify="right", no_wrap=True)
-    table.add_column("", width=_BAR, no_wrap=True)
+    table.add_column("at, ms", justify="right", no_wrap=True, min_width=9)
+    table.add_column("step", overflow="ellipsis", no_wrap=True, min_width=24)
+    table.add_column("took", justify="right", no_wrap=True, min_width=9)
+    table.add_column("", width=_BAR, min_width=_BAR, no_wrap=True)
     for step in chosen(story.steps):
         style = "red" if step.error else "dim" if step.name.endswith("wait") or step.name == "backoff" else ""
         label = "  " * step.depth + step.what + (f"  ✗ {step.error}" if step.error else "")

@@ -10,8 +10,8 @@ THE_PASS = -1
 """As a span's parent: the pass itself."""
 
 
-class Span(msgspec.Struct, omit_defaults=True):
-    """One step. `start`, `end`: epoch nanoseconds; `parent`: the place of its parent among the fragment's spans;
+class Span(msgspec.Struct, array_like=True, gc=False):
+    """One step; in the store an array, since a material has two dozen of them. `start`, `end`: epoch nanoseconds; `parent`: the place of its parent among the fragment's spans;
     `error`: why it failed, "" when it did not."""
 
     name: str
