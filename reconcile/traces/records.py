@@ -11,8 +11,11 @@ THE_PASS = -1
 
 
 class Span(msgspec.Struct, array_like=True, gc=False):
-    """One step; in the store an array, since a material has two dozen of them. `start`, `end`: epoch nanoseconds; `parent`: the place of its parent among the fragment's spans;
-    `error`: why it failed, "" when it did not."""
+    """One step; in the store an array, since a material has two dozen of them.
+
+    `start`, `end`: epoch nanoseconds; `parent`: the place of its parent among the fragment's spans; `error`: why it
+    failed, "" when it did not.
+    """
 
     name: str
     start: int

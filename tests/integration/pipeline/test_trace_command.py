@@ -112,7 +112,7 @@ def through(system: System, folder: Path, record: dict[str, Any], **changed: str
     command = [sys.executable, str(script), str(spec), str(system.state), addresses, json.dumps(record)]
     done = subprocess.run(command, capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr.decode()[-3000:]
-    outcome: dict[str, Any] = json.loads(done.stdout)
+    outcome: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])  # the log comes before it
     return outcome
 
 
