@@ -140,7 +140,7 @@ class Understanding:
         deadline_s: float = 300.0,
         attempts: AttemptObserver | None = None,
     ) -> None:
-        self._attempts = attempts or Unobserved()
+        self._observer = attempts or Unobserved()
         self._policy = policy
         self._evidence = evidence
         self._media = media
@@ -180,7 +180,7 @@ class Understanding:
                 _log.warning("retry", material_id=envelope.material_id, attempt=attempt, error=str(error))
                 last = attempt == self._retry.attempts
                 pause = 0.0 if last else self._pause(error, attempt)
-                self._attempts.attempt_failed(attempt, error, pause)
+                self._observer.attempt_failed(attempt, error, pause)
                 if last:
                     return await self._give_up(envelope, str(error), attempt)
                 await asyncio.sleep(pause)
