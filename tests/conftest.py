@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from kafka_broker import Broker
 from sosie_system import System
 
 from deploy import stack
@@ -27,3 +28,13 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         yield System(state, addresses)
     finally:
         stack.down(state)
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A Kafka broker on free ports; each test uses topics of its own."""
+    running = Broker(tmp_path_factory.mktemp("kafka"))
+    try:
+        yield running
+    finally:
+        running.stop()

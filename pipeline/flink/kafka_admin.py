@@ -111,7 +111,7 @@ class KafkaAdmin:
         if missing:
             raise UsageError(
                 f"Kafka at {self._bootstrap} has no topic {', '.join(missing)}",
-                "make it: sosie topics create NAME, or mend the spec",
+                "make it: sosie topics create JOB.yaml, or mend the spec",
             )
         names = self._gateway.jvm.java.util.ArrayList()
         for topic in topics:

@@ -26,8 +26,13 @@ _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+def is_topic_name(name: str) -> bool:
+    """Whether Kafka takes it for a topic's name."""
+    return re.fullmatch(r"[A-Za-z0-9._-]{1,249}", name) is not None and name not in (".", "..")
+
+
 def _topic(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", name) or name in (".", ".."):
+    if not is_topic_name(name):
         raise ValueError(f"{name!r} is no topic name: 1 to 249 characters of [A-Za-z0-9._-]")
     return name
 
