@@ -159,7 +159,13 @@ def write_configuration(folder: Path, values: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text("".join(f"{name}: {json.dumps(value)}\n" for name, value in values.items()))
     for file in (flink_home() / "conf").glob("log4j*.properties"):
-        (folder / file.name).write_bytes(file.read_bytes())
+        (folder / file.name).write_text(quiet_about_environments(file.read_text()))
+
+
+def quiet_about_environments(log4j: str) -> str:
+    """A logging configuration of Flink's, less what Beam says of each Python worker that ends: at INFO it prints the
+    worker's whole process environment, secrets included."""
+    return f"{log4j}\nlogger.beamworkers.name = org.apache.beam.runners.fnexecution\nlogger.beamworkers.level = WARN\n"
 
 
 def link_library(folder: Path) -> None:

@@ -15,6 +15,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 
 from deploy import java
+from deploy.flink_configuration import quiet_about_environments
 from deploy.jars import maven
 from materials.errors import UsageError
 from pipeline.job_settings import Restart
@@ -71,6 +72,8 @@ def _configuration(settings: Mapping[str, str]) -> Configuration:
 def prepare_gateway(log: Path) -> None:
     """Point pyflink at our own Java and log folder; call it before the first environment of a process is made."""
     log.mkdir(parents=True, exist_ok=True)
+    logging = log / "log4j.properties"
+    logging.write_text(quiet_about_environments((java.flink_home() / "conf" / "log4j-cli.properties").read_text()))
     for name in [name for name in os.environ if name.startswith(("FLINK_", "HADOOP_", "YARN_"))]:
         del os.environ[name]
     # The one variable by which pyflink's launcher takes more into its class path; `pipeline.jars` drops flink-python.
@@ -79,6 +82,7 @@ def prepare_gateway(log: Path) -> None:
         "JAVA_HOME": str(java.java_home()),
         "JVM_ARGS": _JVM,
         "FLINK_LOG_DIR": str(log),
+        "LOG4J_PROPERTIES": str(logging),
         "FLINK_IDENT_STRING": "sosie",
     }
 

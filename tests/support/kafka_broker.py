@@ -1,13 +1,18 @@
-"""A real broker for tests: KRaft, one node, a plain listener and one that asks for a login."""
+"""A real broker for tests: KRaft, one node, a plain listener and one that asks for a login.
+
+Kafka's client runs in Flink's JVM, and that beside a child process: pyflink leaves pipes open, which tests forbid.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from deploy.java import clean_environment
 from deploy.parts import kafka
@@ -20,6 +25,9 @@ from pipeline.flink.kafka_client import Consumed, KafkaConsumer, KafkaProducer
 PASSWORD = "herons-of-Arles-7"
 START_SECONDS = 90.0
 JAAS = 'org.apache.kafka.common.security.plain.PlainLoginModule required username="sosie" password="{}";'
+Sent = tuple[str | None, bytes | None, Mapping[str, bytes]]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Broker:
@@ -44,34 +52,31 @@ class Broker:
         with (folder / "broker.log").open("wb") as log:
             command = kafka.java_command(kafka.SERVER, "server.properties")
             self._process = subprocess.Popen(command, env=clean_environment(), cwd=folder, stdout=log, stderr=log)
+        spawn = multiprocessing.get_context("spawn")
+        self._child = ProcessPoolExecutor(1, spawn, initializer=prepare_gateway, initargs=(folder / "log",))
         self._await(client)
-        prepare_gateway(folder / "log")
 
     def stop(self) -> None:
         """Ended when this returns."""
+        self._child.shutdown()
         self._process.terminate()
         self._process.wait(30)
 
-    def topics(self, *names: str, partitions: int = 2) -> None:
-        """Make them."""
-        with KafkaAdmin(self.address, {}) as admin:
-            admin.create(names, partitions, 1)
+    def ask(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a function of a module in the child, where `pipeline.flink` may be used."""
+        return self._child.submit(function, *args, **kwargs).result()
 
-    def send(self, topic: str, records: Iterable[tuple[str | None, bytes | None, Mapping[str, bytes]]]) -> None:
+    def topics(self, *names: str, partitions: int = 2) -> list[str]:
+        """Make them; returns those that were not there."""
+        return self.ask(_create, self.address, names, partitions)
+
+    def send(self, topic: str, records: Iterable[Sent]) -> None:
         """Key, value and headers of each."""
-        with KafkaProducer(self.address) as producer:
-            for key, value, headers in records:
-                producer.send(topic, value, key, headers)
+        self.ask(_send, self.address, topic, list(records))
 
-    def read(self, topics: Iterable[str], count: int, seconds: float = 60.0) -> list[Consumed]:
+    def read(self, topics: Collection[str], count: int, seconds: float = 60.0) -> list[Consumed]:
         """All records of some topics, once there are at least so many; fewer when time is up."""
-        found: list[Consumed] = []
-        end = time.monotonic() + seconds
-        with KafkaConsumer(self.address, list(topics)) as consumer:
-            while len(found) < count and time.monotonic() < end:
-                found += consumer.poll(0.5)
-            found += consumer.poll(0.2)
-        return found
+        return self.ask(_read, self.address, list(topics), count, seconds)
 
     def _await(self, port: int) -> None:
         end = time.monotonic() + START_SECONDS
@@ -85,7 +90,7 @@ class Broker:
 
 
 def login(password: str) -> dict[str, str]:
-    """Properties of a client that logs in; the password as a reference or, in tests of refusals, as it is."""
+    """Properties of a client that logs in; the password as a reference."""
     return {
         "security.protocol": "SASL_PLAINTEXT",
         "sasl.mechanism": "PLAIN",
@@ -96,3 +101,42 @@ def login(password: str) -> dict[str, str]:
 def by_key(records: Iterable[Consumed]) -> dict[str, Any]:
     """The last record of each key."""
     return {str(record.key): record for record in records}
+
+
+def visible_topics(address: str, properties: Mapping[str, str]) -> set[str]:
+    """Call it through `Broker.ask`, as the next ones."""
+    with KafkaAdmin(address, properties) as admin:
+        return admin.topics()
+
+
+def offsets(address: str, topic: str, at: Literal["earliest", "latest"] | int) -> dict[int, int]:
+    """Of the topic's partitions."""
+    with KafkaAdmin(address, {}) as admin:
+        return admin.offsets([topic], at)[topic]
+
+
+def committed(address: str, group: str) -> dict[str, dict[int, int]]:
+    """Of a consumer group."""
+    with KafkaAdmin(address, {}) as admin:
+        return admin.committed(group)
+
+
+def _create(address: str, names: Collection[str], partitions: int) -> list[str]:
+    with KafkaAdmin(address, {}) as admin:
+        return admin.create(names, partitions, 1)
+
+
+def _send(address: str, topic: str, records: list[Sent]) -> None:
+    with KafkaProducer(address) as producer:
+        for key, value, headers in records:
+            producer.send(topic, value, key, headers)
+
+
+def _read(address: str, topics: list[str], count: int, seconds: float) -> list[Consumed]:
+    found: list[Consumed] = []
+    end = time.monotonic() + seconds
+    with KafkaConsumer(address, topics) as consumer:
+        while len(found) < count and time.monotonic() < end:
+            found += consumer.poll(0.5)
+        found += consumer.poll(0.2)
+    return found

@@ -1,0 +1,185 @@
+"""Jobs on a real broker: several topics in, keyed results out, a rule that changes while the job runs, offsets kept."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kafka_broker import PASSWORD, Broker, by_key, committed, login, offsets, visible_topics
+from photos import photo
+from scenes import write_jpeg
+from sosie_system import COMMAND, System, results, sosie
+
+from deploy.flink import start_session_cluster
+from materials.errors import SosieError
+
+pytestmark = pytest.mark.stack
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+HEADERS = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01".encode()}
+TEXT = "A heron stood in the shallow water near Arles, and number {} of its kind flew over the canal at noon."
+
+
+def post(name: str, **more: Any) -> tuple[str, bytes, dict[str, bytes]]:
+    record = {"material_id": name, "kind": "post", "text": TEXT.format(name)} | more
+    return name, json.dumps(record).encode(), HEADERS
+
+
+def write_spec(folder: Path, broker: Broker, name: str, sink: dict[str, Any], **source: Any) -> Path:
+    spec = {
+        "name": name,
+        "source": {"kind": "kafka", "bootstrap": broker.address, "base": str(folder)} | source,
+        "sink": sink,
+        "plugins": ["image-embedding", "text-embedding"],
+    }
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(spec))
+    return path
+
+
+@pytest.fixture
+def running() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: object) -> subprocess.Popen[str]:
+        command = [*COMMAND, *map(str, arguments)]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def test_a_running_job_takes_what_comes_and_follows_a_changed_rule(
+    system: System, broker: Broker, tmp_path: Path, running: Callable[..., subprocess.Popen[str]]
+) -> None:
+    sink = {"kind": "kafka", "bootstrap": broker.address, "topic": "k1-results", "features": "k1-features"}
+    spec = write_spec(tmp_path, broker, "k1", sink, topics=["k1-images", "k1-posts"], start="earliest")
+    write_jpeg(tmp_path / "a.jpg", photo("coffee"))
+    made = system.ask("topics", "create", spec)["made"]
+    assert sorted(made) == ["k1-features", "k1-images", "k1-posts", "k1-results", "k1-results-dead"]
+    image = json.dumps({"material_id": "k1-i", "kind": "image", "media": ["a.jpg"]}).encode()
+    broker.send("k1-images", [("k1-i", image, {})])
+    broker.send("k1-posts", [post("k1-a", biz="ads"), post("k1-b"), (None, b"{broken", {}), ("tomb", None, {})])
+
+    job = running("run", spec, "--state", system.state, "--json")
+    first = broker.read(["k1-results"], 5)
+    found = by_key(first)
+    unreadable = {key for key in found if key.startswith("@k1-posts-")}
+    assert set(found) == {"k1-i", "k1-a", "k1-b"} | unreadable
+    assert len(unreadable) == 2
+    for key, record in found.items():
+        outcome = json.loads(record.value)
+        assert outcome["material_id"] == key
+        assert outcome["outcome"] == ("rejected" if key in unreadable else "unique")
+        origin = record.headers["origin"].decode()
+        assert f"@{origin}" == key if key in unreadable else origin.startswith("k1-")
+    assert json.loads(found["k1-a"].value)["trace_id"] == found["k1-a"].headers["trace_id"].decode() == TRACE
+    features = by_key(broker.read(["k1-features"], 3))
+    assert set(features) == {"k1-i", "k1-a", "k1-b"}
+    assert "image-embedding@1" in json.loads(features["k1-i"].value)["features"]["k1-i"]
+
+    told = system.ask("topics", "set", spec, "--field", "biz", "--to", "ads=k1-ads")
+    assert told["made"] == ["k1-ads"]
+    ads = _until_routed(broker, "k1-ads", "k1-posts", biz="ads")
+    assert all(key.startswith("k1-ads-") for key in ads)
+    system.ask("topics", "clear", spec)
+    assert system.ask("topics", "show", spec)["rule"] is None
+
+    job.send_signal(signal.SIGINT)
+    out, err = job.communicate(timeout=90)
+    assert job.returncode == 0, err
+    summary = json.loads(out)
+    assert sum(summary["outcomes"].values()) == summary["lines"]
+    assert summary["outcomes"]["rejected"] == 2
+
+
+def _until_routed(broker: Broker, topic: str, source: str, **fields: Any) -> dict[str, Any]:
+    """Send until a result comes out at `topic`: a rule is followed within a second, at no exact moment."""
+    end = time.monotonic() + 60
+    number = 0
+    while time.monotonic() < end:
+        broker.send(source, [post(f"k1-ads-{number}", **fields)])
+        number += 1
+        if found := broker.read([topic], 1, seconds=2.0):
+            return by_key(found)
+    raise AssertionError(f"nothing came to {topic}")
+
+
+def test_a_bounded_run_ends_and_commits_where_it_ended(
+    system: System, broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOSIE_KAFKA_PASSWORD", PASSWORD)
+    broker.topics("k2-posts", "k2-empty")
+    sink = {"kind": "files", "path": str(tmp_path / "out-k2")}
+    source = {
+        "topics": ["k2-posts", "k2-empty"],
+        "bootstrap": broker.login_address,
+        "properties": login("${SOSIE_KAFKA_PASSWORD}"),
+        "bounded": True,
+    }
+    spec = write_spec(tmp_path, broker, "k2", sink, **source)
+    broker.send("k2-posts", [post(f"k2-{i}") for i in range(5)])
+    assert system.run(spec)["lines"] == 5
+    assert {r["material_id"] for r in results(tmp_path, "k2")} == {f"k2-{i}" for i in range(5)}
+    ends = broker.ask(offsets, broker.address, "k2-posts", "latest")
+    done = broker.ask(committed, broker.address, "sosie-k2")["k2-posts"]
+    assert {p: done.get(p, 0) for p in ends} == ends
+    told = [p for p in system.state.rglob("*") if p.is_file() and PASSWORD.encode() in p.read_bytes()]
+    assert told == []
+
+
+def test_a_batch_job_on_a_session_cluster_begins_at_a_time(system: System, broker: Broker, tmp_path: Path) -> None:
+    broker.topics("k3-posts")
+    broker.send("k3-posts", [post("k3-before")])
+    time.sleep(0.05)  # record timestamps are whole milliseconds
+    start = time.time()
+    broker.send("k3-posts", [post(f"k3-{i}") for i in range(4)])
+    sink = {"kind": "kafka", "bootstrap": broker.address, "topic": "k3-results"}
+    more = {"topic": "k3-posts", "bounded": True, "start": "timestamp", "start_at": start}
+    spec = write_spec(tmp_path, broker, "k3", sink, **more)
+    spec.write_text(spec.read_text() + "mode: batch\n")
+    with start_session_cluster(tmp_path / "flink", slots=1) as cluster:
+        summary = json.loads(system.sosie("submit", spec, "--cluster", cluster.rest_url, "--wait", "--json"))
+    assert summary["lines"] == sum(summary["outcomes"].values()) == 4
+    assert summary["results"] == "kafka:k3-results"
+    assert set(by_key(broker.read(["k3-results"], 4))) == {f"k3-{i}" for i in range(4)}
+
+
+def test_a_topic_that_is_not_there_is_told_before_anything_runs(system: System, broker: Broker, tmp_path: Path) -> None:
+    sink = {"kind": "kafka", "bootstrap": broker.address, "topic": "k4-results"}
+    done = sosie("run", write_spec(tmp_path, broker, "k4", sink, topic="k4"), "--state", system.state, code=2)
+    assert "no topic k4" in done.stderr
+    assert "sosie topics create" in done.stderr
+
+
+def test_the_admin_logs_in_with_a_secret_out_of_a_file(broker: Broker, tmp_path: Path) -> None:
+    (tmp_path / "right").write_text(PASSWORD)
+    (tmp_path / "wrong").write_text("no")
+    assert isinstance(broker.ask(visible_topics, broker.login_address, login(f"${{file:{tmp_path}/right}}")), set)
+    with pytest.raises(SosieError, match="Authentication") as caught:
+        broker.ask(visible_topics, broker.login_address, login(f"${{file:{tmp_path}/wrong}}"))
+    assert PASSWORD not in str(caught.value)
+
+
+def test_offsets_at_both_ends_and_at_a_time(broker: Broker) -> None:
+    assert broker.topics("k6", partitions=1) == ["k6"]
+    assert broker.topics("k6", partitions=1) == []
+    broker.send("k6", [post(f"k6-{i}") for i in range(3)])
+    later = int(time.time() * 1000) + 60_000
+    assert [broker.ask(offsets, broker.address, "k6", at) for at in ("earliest", "latest", 0, later)] == [
+        {0: 0},
+        {0: 3},
+        {0: 0},
+        {0: 3},
+    ]
+    assert broker.ask(committed, broker.address, "k6-nobody") == {}
