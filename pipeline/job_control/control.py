@@ -172,7 +172,8 @@ def _listed(state: Path, record: JobRecord, with_lag: bool) -> JobListed:
     try:
         found = rest.job(last.job_id)
         told = found.state if found else "LOST"
-    except Retryable:
+    except SosieError as error:
+        _log.debug("no state", job=record.run_id, error=str(error))
         told = "UNREACHABLE"
     if told in ("FINISHED", "LOST", "UNREACHABLE") and record.wish != "run":
         told = "STOPPED" if record.wish == "stop" else "CANCELED"
