@@ -9,9 +9,9 @@ from __future__ import annotations
 import faulthandler
 import gc
 import logging
-import resource
 import socket
 import sys
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +21,7 @@ import msgspec
 from materials.errors import Rejected
 from model_plugins.hosting.ending import end_with_parent
 from model_plugins.registry import load
+from pipeline.media.confinement import confine, grant_time, leave_network
 from pipeline.media.decoder import Decoder
 from pipeline.media.limits import MediaAccess
 from pipeline.media.medium import medium_arrays
@@ -37,7 +38,9 @@ def main(arguments: list[str]) -> None:
     connection = socket.socket(fileno=int(arguments[0]))
     end_with_parent(connection, int(arguments[2]))
     faulthandler.enable()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    warnings.simplefilter("ignore")  # libraries remark on every odd file
+    if not leave_network():
+        _log.info("the decode child keeps its network: this kernel grants it no empty one")
     memory = SharedMemory(int(arguments[1]))
     cv2.setNumThreads(1)
     setup = msgspec.msgpack.decode(connection.recv(MAX_MESSAGE), type=Setup)
@@ -48,12 +51,13 @@ def main(arguments: list[str]) -> None:
         return
     access = MediaAccess(tuple(Path(root) for root in setup.roots), setup.hosts)
     decoder = Decoder(plugins, access, setup.limits, MediaStore(Path(setup.store)) if setup.store else None)
-    resource.setrlimit(resource.RLIMIT_AS, (setup.limits.memory_bytes, setup.limits.memory_bytes))
+    confine(setup.limits)
     gc.collect()
     gc.freeze()
     connection.send(_replies.encode(Reply("ready")))
     with suppress(ConnectionError):  # the parent hung up: the job has ended
         while message := connection.recv(MAX_MESSAGE):
+            grant_time(setup.limits)
             reply = answer(decoder, memory, _requests.decode(message))
             connection.send(_replies.encode(reply))
             if reply.status == "out_of_memory":

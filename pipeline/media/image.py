@@ -17,7 +17,7 @@ from PIL import Image, ImageFile
 
 from materials.errors import Rejected
 from model_plugins.protocol import ImageMedia
-from pipeline.media.image_structure import is_cut, is_image_header
+from pipeline.media.image_structure import MAX_SCANS, is_cut, is_image_header, lacks_rows, scans_of_jpeg
 from pipeline.media.limits import MediaLimits
 from pipeline.media.shown import shown
 
@@ -25,6 +25,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "JPEG2000", "PPM
 BACKGROUND = 245
 """Light grey under transparent pixels: neither black nor white drawings vanish on it."""
 
+_STRIP_PIXELS = 2_000_000
 _ORIENTATION = 0x0112  # EXIF 2.32, tag 274
 _REDUCED = {
     1: cv2.IMREAD_COLOR_RGB,
@@ -49,7 +50,8 @@ def decode_image(data: bytes, uri: str, limits: MediaLimits, min_side: int = 0) 
             0 keeps them all.
 
     Raises:
-        Rejected: `empty_file`, `not_an_image`, `truncated_image`, `corrupt_image`, `too_many_pixels`.
+        Rejected: `empty_file`, `not_an_image`, `truncated_image`, `corrupt_image`, `too_many_pixels`,
+            `too_many_scans`.
     """
     image = open_image(data, uri, limits)
     width, height = image.size
@@ -75,6 +77,8 @@ def open_image(data: bytes, uri: str, limits: MediaLimits) -> Image.Image:
     """
     if not data:
         raise Rejected("empty_file", f"{shown(uri)} has no content (0 bytes); upload it again")
+    if data.startswith(b"\xff\xd8\xff") and is_cut(data):  # Pillow reads a flood of fill bytes one by one
+        raise _truncated(uri)
     image = _open(data, uri)
     width, height = image.size
     if width * height > limits.max_pixels:
@@ -84,7 +88,16 @@ def open_image(data: bytes, uri: str, limits: MediaLimits) -> Image.Image:
         )
     if is_cut(data):
         raise _truncated(uri)
+    if image.format in ("JPEG", "MPO"):
+        _check_scans(scans_of_jpeg(data), uri)
     return image
+
+
+def _check_scans(scans: int, uri: str) -> None:
+    if scans > MAX_SCANS:
+        raise Rejected("too_many_scans", f"{shown(uri)} has {scans} scans, more than {MAX_SCANS}; save it anew")
+    if scans < 1:
+        raise _corrupt(uri)
 
 
 def reduction(shorter: int, min_side: int) -> int:
@@ -97,6 +110,8 @@ def reduction(shorter: int, min_side: int) -> int:
 def _open(data: bytes, uri: str) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
+    except MemoryError:
+        raise
     except Exception as error:  # parsers of hostile bytes raise whatever they stumble on: struct.error, KeyError, …
         if is_image_header(data):
             raise (_truncated(uri) if is_cut(data) else _corrupt(uri)) from error
@@ -126,19 +141,39 @@ def _decode_jpeg(data: bytes, factor: int) -> NDArray[np.uint8] | None:
 def _decode_with_pillow(image: Image.Image, data: bytes, uri: str) -> NDArray[np.uint8]:
     try:
         image.load()
+        if image.format == "PNG" and _ends_in_nothing(image) and lacks_rows(data, *image.size):
+            raise _truncated(uri)
         return to_rgb(image)
-    except MemoryError:
+    except (MemoryError, Rejected):
         raise
     except Exception as error:
         cut = is_cut(data, last_resort=True) or "truncated" in str(error)
         raise (_truncated(uri) if cut else _corrupt(uri)) from error
 
 
+def _ends_in_nothing(image: Image.Image) -> bool:
+    width, height = image.size
+    return image.crop((0, height - 1, width, height)).getbbox(alpha_only=False) is None
+
+
 def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     """Any of Pillow's modes -> uint8 [h, w, 3]; transparency is laid on light grey, 16 bits keep their upper eight."""
+    width, height = image.size
+    rows = max(1, _STRIP_PIXELS // max(1, width))
+    if height <= rows:
+        return _strip_to_rgb(image, _scale(image))
+    # in strips: each step below makes a copy, and of 64 megapixels they would take two gigabytes
+    scale = _scale(image)
+    whole = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        bottom = min(height, top + rows)
+        whole[top:bottom] = _strip_to_rgb(image.crop((0, top, width, bottom)), scale)
+    return whole
+
+
+def _strip_to_rgb(image: Image.Image, scale: float) -> NDArray[np.uint8]:
     if image.mode.startswith("I") or image.mode == "F":
-        grey = _to_eight_bits(np.asarray(image))
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        return np.repeat(_to_eight_bits(np.asarray(image), scale)[:, :, None], 3, axis=2)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, (BACKGROUND, BACKGROUND, BACKGROUND, 255))
@@ -146,12 +181,19 @@ def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"), dtype=np.uint8)
 
 
-def _to_eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Integers are 16-bit unless all fit into eight; floats are 0..1 unless they exceed it, then 0..255."""
+def _scale(image: Image.Image) -> float:
+    """To eight bits. Integers are 16-bit unless all fit into eight; floats are 0..1 unless they exceed it, then 0..255;
+    of other modes 1."""
+    if not image.mode.startswith("I") and image.mode != "F":
+        return 1.0
+    values = np.asarray(image)
     top = float(values.max(initial=0))
-    scale = 255.0 if values.dtype.kind == "f" and top <= 1.0 else 1.0
-    if values.dtype.kind != "f" and (values.dtype.itemsize == 2 or top > 255):
-        scale = 255.0 / 65535.0
+    if values.dtype.kind == "f":
+        return 255.0 if top <= 1.0 else 1.0
+    return 255.0 / 65535.0 if values.dtype.itemsize == 2 or top > 255 else 1.0
+
+
+def _to_eight_bits(values: NDArray[Any], scale: float) -> NDArray[np.uint8]:
     scaled = np.nan_to_num(values.astype(np.float32) * np.float32(scale), nan=0.0)
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 

@@ -16,6 +16,8 @@ from pipeline.media.limits import MediaLimits
 MOST_SECONDS = 600.0
 """What comes later is not decoded: no plug-in hears more (38 MB)."""
 _SILENT = 1e-4
+_RATES = (4_000, 768_000)
+"""Hertz. Beyond them a header lies, or wants each sample to become thousands."""
 _SLACK = SOUND_RATE // 10
 """Samples by which time stamps may be off before silence is put in."""
 
@@ -40,6 +42,8 @@ def decode_sound(data: bytes, formats: dict[str, str], limits: MediaLimits) -> N
         return None
     with container:
         if not container.streams.audio:
+            return None
+        if not _RATES[0] <= (container.streams.audio[0].rate or 0) <= _RATES[1]:
             return None
         most = int(min(MOST_SECONDS, limits.max_duration_s) * SOUND_RATE)
         sound = _Track(most).fill(container)

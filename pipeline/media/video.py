@@ -57,7 +57,7 @@ def decode_video(data: bytes, uri: str, limits: MediaLimits, hears: bool = False
 
     Raises:
         Rejected: `empty_file`, `not_a_video`, `truncated_video`, `corrupt_video`, `no_frames`, `too_long`,
-            `too_many_pixels`.
+            `too_many_pixels`, `unknown_codec`.
     """
     if not data:
         raise Rejected("empty_file", f"{shown(uri)} has no content (0 bytes); upload it again")
@@ -65,6 +65,10 @@ def decode_video(data: bytes, uri: str, limits: MediaLimits, hears: bool = False
     container = _open(data, uri)
     try:
         media = _decode(container, data, uri, limits)
+    except (Rejected, MemoryError):
+        raise
+    except Exception as error:  # a header may say anything: no time base, no size, times beyond all numbers
+        raise Rejected("corrupt_video", f"{shown(uri)} is damaged and cannot be decoded; upload it again") from error
     finally:
         container.close()
     return msgspec.structs.replace(media, sound=decode_sound(data, _OPTIONS, limits)) if hears else media
@@ -89,24 +93,24 @@ def _decode(container: Any, data: bytes, uri: str, limits: MediaLimits) -> Video
     if not container.streams.video:
         raise Rejected("not_a_video", f"{shown(uri)} has no video stream; give a file with pictures")
     stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise Rejected("unknown_codec", f"{shown(uri)} has a codec that cannot be decoded; give H.264, VP9 or AV1")
     stated = container.duration / av.time_base if container.duration and container.duration > 0 else 0.0
     _check_duration(stated, uri, limits)
     aspect = stream.sample_aspect_ratio
     width = max(1, round(stream.width * float(aspect))) if aspect else stream.width
     height = stream.height
-    if stream.width * stream.height > limits.max_pixels:
-        raise Rejected(
-            "too_many_pixels",
-            f"{shown(uri)} has frames of {stream.width} x {stream.height} pixels, more than the limit of "
-            f"{limits.max_pixels}; scale it down",
-        )
+    _check_pixels(stream.width, stream.height, uri, limits)
     plan = _plan(stated, float(stream.average_rate or 25), width, height, limits)
     stream.codec_context.thread_count = 1
+    # the decoder asks before it makes room: a stream may change its size at every key frame
+    stream.codec_context.options = {"max_pixels": str(min(limits.max_pixels, 2**31 - 1))}
     stream.codec_context.skip_frame = plan.skip
     sampler = _Sampler(plan, limits)
     reader = _Reader(container, stream)
     for frame, at in reader.frames():
         _check_duration(at, uri, limits)
+        _check_pixels(frame.width, frame.height, uri, limits)
         sampler.take(frame, at)
     _check_remains(reader, sampler, stated, data, uri)
     frames, times = sampler.result()
@@ -124,6 +128,15 @@ def _check_duration(seconds: float, uri: str, limits: MediaLimits) -> None:
             "too_long",
             f"{shown(uri)} lasts longer than the limit of {limits.max_duration_s:g} s; cut it, or raise "
             "limits.max_duration_s",
+        )
+
+
+def _check_pixels(width: int, height: int, uri: str, limits: MediaLimits) -> None:
+    if width * height > limits.max_pixels:
+        raise Rejected(
+            "too_many_pixels",
+            f"{shown(uri)} has frames of {width} x {height} pixels, more than the limit of {limits.max_pixels}; "
+            "scale it down",
         )
 
 
@@ -190,10 +203,12 @@ class _Reader:
     def _decoded(self, packet: Any) -> list[Any]:
         self.packets += packet.size > 0
         try:
-            return list(self._stream.decode(packet))
+            frames = list(self._stream.decode(packet))
         except av.error.FFmpegError:
             self.errors += 1
             return []
+        self.errors += sum(bool(frame.is_corrupt) for frame in frames)
+        return frames
 
 
 class _Sampler:

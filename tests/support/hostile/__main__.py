@@ -21,7 +21,7 @@ def main() -> int:
     """The program."""
     parser = argparse.ArgumentParser(prog="make hostile", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/hostile"))
-    parser.add_argument("--mutants", type=int, default=320, help="made by the fuzzer; some turn out to be whole")
+    parser.add_argument("--mutants", type=int, default=360, help="made by the fuzzer; some turn out to be whole")
     parser.add_argument("--seed", type=int, default=6, help="of the fuzzer")
     parser.add_argument("--share", type=int, default=1, help="take every n-th of the other inputs")
     options = parser.parse_args()

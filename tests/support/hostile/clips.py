@@ -73,10 +73,8 @@ def _changed(data: bytes, box: bytes, offset: int, value: bytes) -> bytes:
 
 def _lies() -> Iterator[tuple[str, bytes]]:
     good = clip()
-    yield "mp4-49-days", _changed(_changed(good, b"mvhd", 16, b"\xff\xff\xff\xfe"), b"mdhd", 16, b"\xff\xff\xff\xfe")
     yield "mp4-three-hours", clip(times=(0.0, 5400.0, 10_800.0))
     yield "matroska-three-hours", clip("matroska", times=(0.0, 5400.0, 10_800.0))
-    yield "mp4-no-time-scale", _changed(good, b"mdhd", 12, b"\0\0\0\0")
     yield "mp4-four-billion-samples", _changed(good, b"stsz", 4, b"\0\0\0\1\xff\xff\xff\xff")
     yield "mp4-samples-beyond-end", _changed(good, b"stco", 8, b"\x7f\xff\xff\xff")
     yield "mp4-chunk-table-of-four-billion", _changed(good, b"stsc", 4, b"\xff\xff\xff\xff")
@@ -84,7 +82,6 @@ def _lies() -> Iterator[tuple[str, bytes]]:
     yield "mp4-unknown-codec", good.replace(b"avc1", b"zzzz")
     yield "mp4-parameters-gone", _changed(good, b"avcC", 0, bytes(24))
     yield "mp4-samples-noise", _noisy(good)
-    yield "avi-65535-square", _changed(clip("avi", codec="mpeg4"), b"strf", 8, struct.pack("<II", 65_535, 65_535))
 
 
 def _noisy(data: bytes) -> bytes:
@@ -96,7 +93,7 @@ def _noisy(data: bytes) -> bytes:
 def _bombs() -> Iterator[tuple[str, bytes]]:
     large = clip("h264", (9600, 9600), frames=1)
     yield "h264-92-megapixels", large
-    yield "h264-small-then-large", clip("h264", frames=12) + large
+    yield "h264-small-then-large", clip("h264", frames=6) + large
 
 
 def _skeletons() -> Iterator[tuple[str, bytes]]:

@@ -33,7 +33,8 @@ def _video(container: av.container.InputContainer, stream: av.VideoStream) -> bo
         if packet.size:
             packets += 1
             try:
-                good += bool(stream.decode(packet)) or packets == 1
+                stream.decode(packet)
+                good += 1
             except av.error.FFmpegError:
                 continue
             if packet.pts is not None and packet.time_base is not None:
