@@ -30,6 +30,7 @@ from pipeline.cli import (
     plugins,
     reconcile,
     stack,
+    topics,
     trace,
 )
 
@@ -56,6 +57,7 @@ ROOMS = (
     index,
     reconcile,
     trace,
+    topics,
 )
 for room in ROOMS:
     room.register(app)
