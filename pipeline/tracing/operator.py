@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from materials.records import Outcome
 from pipeline.envelope import Envelope
@@ -17,7 +18,27 @@ from reconcile.traces.records import Ending, Fragment, Span
 from reconcile.traces.sampling import Sampling, reason_to_keep
 from reconcile.traces.segments import FOLDER, Bounds, TraceWriter
 
-Understand = Callable[[Envelope], Awaitable[Outcome]]
+
+class Waiting(Protocol):
+    """A place in the retry queue: `reconcile.retry.entry.Entry`."""
+
+    @property
+    def attempt(self) -> int:
+        """Attempts spent."""
+        ...
+
+    @property
+    def message(self) -> str:
+        """Of the error."""
+        ...
+
+    @property
+    def due_at(self) -> float:
+        """Epoch seconds."""
+        ...
+
+
+T = TypeVar("T", bound=Outcome | Waiting)
 OTLP_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 """Environment of the standard: where one is set, traces go there too."""
 
@@ -44,15 +65,15 @@ class OperatorTracing:
             self._otlp = OtlpExporter(settings.otlp)
         self._writer = TraceWriter(state / FOLDER, bounds, None if self._otlp is None else self._otlp.put)
 
-    async def follow(self, envelope: Envelope, understand: Understand) -> Outcome:
-        """The outcome of `understand`, and the trace of its making."""
+    async def follow(self, envelope: Envelope, understand: Callable[[Envelope], Awaitable[T]]) -> T:
+        """What `understand` gives, an outcome or a place in the retry queue, and the trace of its making."""
         start = time.time_ns()
         fragment_id = f"{random.getrandbits(32):08x}"
         recording = Recording(start, envelope.trace_id, f"{fragment_id}{0:08x}")
         with recorded(recording):
-            outcome = await understand(envelope)
-        self._keep(envelope, recording, fragment_id, ending_of(outcome))
-        return outcome
+            ended = await understand(envelope)
+        self._keep(envelope, recording, fragment_id, ending_of(ended, envelope.entered_at))
+        return ended
 
     def attempt_failed(self, attempt: int, error: Exception, pause: float) -> None:
         """An `AttemptObserver` for the material at hand."""
@@ -68,7 +89,8 @@ class OperatorTracing:
         )
         if not kept:
             return
-        parse_start, parse_end = envelope.parsed
+        # a record that comes back from the retry queue was parsed in its first pass
+        parse_start, parse_end = envelope.parsed if envelope.attempt == 1 else (0, 0)
         spans = recording.spans
         if parse_end:
             # appended, so that the places of parents stay
@@ -105,16 +127,19 @@ class OperatorTracing:
             self._otlp.close()
 
 
-def ending_of(outcome: Outcome) -> Ending:
-    """What a trace keeps of an outcome."""
-    matched = outcome.matched or {}
+def ending_of(ended: Outcome | Waiting, entered_at: float) -> Ending:
+    """What a trace keeps of an outcome, or of a place in the retry queue."""
+    if not isinstance(ended, Outcome):
+        latency = (time.time() - entered_at) * 1e3
+        return Ending("retry", ended.message, attempts=ended.attempt, latency_ms=latency, due=ended.due_at)
+    matched = ended.matched or {}
     return Ending(
-        outcome=outcome.outcome,
-        reason=outcome.reason or "",
-        content_id=outcome.content_id or "",
+        outcome=ended.outcome,
+        reason=ended.reason or "",
+        content_id=ended.content_id or "",
         matched=str(matched.get("material_id", "")),
         score=float(matched.get("score", 0.0)),
         ranker=str(matched.get("ranker", "")),
-        attempts=outcome.attempts,
-        latency_ms=outcome.latency_ms,
+        attempts=ended.attempts,
+        latency_ms=ended.latency_ms,
     )

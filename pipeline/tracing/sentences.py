@@ -47,7 +47,7 @@ def _verdict(ending: Ending | None, total_ms: float) -> str:
     took = f"after {seconds(total_ms)}"
     times = f", in {ending.attempts} attempts" if ending.attempts > 1 else ""
     if ending.outcome == "retry":
-        return f"Waits in the retry queue {took}: {ending.reason}."
+        return f"Waits in the retry queue, {took} and {ending.attempts} attempts: {_clause(ending.reason)}."
     if ending.outcome == "duplicate":
         by = f" by {ending.ranker}" if ending.ranker else ""
         match = f" of {ending.matched}, with a score of {ending.score:.3f}{by}" if ending.matched else ""
@@ -76,6 +76,10 @@ def _failures(fragments: Sequence[Fragment]) -> list[str]:
             if fragment.ending is not None and fragment.ending.outcome == "retry":
                 reason = _clause(fragment.ending.reason)
                 told.append(f"Attempt {number} failed: {reason}.")
+        ending = fragment.ending
+        if ending is not None and ending.outcome == "retry" and ending.due and fragment is not fragments[-1]:
+            wait = max(0.0, ending.due * 1e3 - fragment.end / 1e6)
+            told.append(f"After attempt {number} it went to the retry queue, for {seconds(wait)}.")
         aside = [span for span in fragment.spans if span.error and span.name == "model.call"]
         for span in aside:
             about = f"{span.attributes.get('endpoint', '?')} ({_model_of(fragment, span)})"

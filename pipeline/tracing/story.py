@@ -55,6 +55,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 
 
 WAITING: Final = "retry.wait"
+RETURNING: Final = "retry.return"
 _WORDS: Final = {
     "parse": "reading the line",
     "queue": "waiting in Flink for its operator",
@@ -79,6 +80,7 @@ _WORDS: Final = {
     "index.decide": "the index decides",
     "publish": "writing to Redis",
     WAITING: "waiting in the retry queue",
+    RETURNING: "coming back from the retry queue",
     "pass": "between the steps",
 }
 
@@ -98,9 +100,9 @@ def story_of(trace: Trace, others: list[str] | None = None) -> Story:
     previous: Fragment | None = None
     for fragment in trace.fragments:
         if previous is not None and fragment.start > previous.end:
-            wait = Span(WAITING, previous.end, fragment.start)
-            timed.append((wait, 1))
-            steps.append(_step(wait, began, 0))
+            waits = _waits(previous, fragment.start)
+            timed += [(wait, 1) for wait in waits]
+            steps += [_step(wait, began, 0) for wait in waits]
         rows = _tree(fragment)
         timed += [(Span("pass", fragment.start, fragment.end), 0)]
         timed += [(span, depth + 1) for span, depth in rows]
@@ -127,6 +129,14 @@ def story_of(trace: Trace, others: list[str] | None = None) -> Story:
         steps=steps,
         other_traces=others or [],
     )
+
+
+def _waits(previous: Fragment, until: int) -> list[Span]:
+    """Between two passes: until the record was due, then until the pump and Flink had brought it back."""
+    due = int(previous.ending.due * 1e9) if previous.ending is not None else 0
+    if not previous.end < due < until:
+        return [Span(WAITING, previous.end, until)]
+    return [Span(WAITING, previous.end, due), Span(RETURNING, due, until)]
 
 
 def _tree(fragment: Fragment) -> list[tuple[Span, int]]:

@@ -31,7 +31,8 @@ class Span(msgspec.Struct, array_like=True, gc=False):
 
 
 class Ending(msgspec.Struct, omit_defaults=True):
-    """What a pass came to. `outcome`: a material's outcome, or `retry` when it went to the retry queue."""
+    """What a pass came to. `outcome`: a material's outcome, or `retry` when it went to the retry queue,
+    where it is `due` at that moment (epoch seconds)."""
 
     outcome: str
     reason: str = ""
@@ -41,6 +42,7 @@ class Ending(msgspec.Struct, omit_defaults=True):
     ranker: str = ""
     attempts: int = 1
     latency_ms: float = 0.0
+    due: float = 0.0
 
 
 class Fragment(msgspec.Struct, omit_defaults=True, kw_only=True):
