@@ -16,7 +16,7 @@ def seconds(ms: float) -> str:
     """`840 µs`, `12.3 ms`, `2.41 s`, `3 min 5 s`."""
     if ms < 1:
         return f"{ms * 1000:.0f} µs"
-    if ms < 1000:
+    if ms < 999.5:
         return f"{ms:.3g} ms"
     if ms < 60_000:
         return f"{ms / 1000:.3g} s"

@@ -36,7 +36,7 @@ def drawn(story: Story) -> RenderableType:
     head = (
         f"[bold]{escape(story.material_id)}[/bold]{revision} {story.kind} "
         f"[{colour}]{story.outcome}[/{colour}] in {seconds(story.total_ms)}   "
-        f"[dim]entered {moment}Z from {escape(story.source) or '?'}, job {escape(story.job)}[/dim]"
+        f"[dim]entered {moment}Z from {escape(story.source or '?')}, job {escape(story.job)}[/dim]"
     )
     body: list[RenderableType] = [Text.from_markup(head), Text(f"trace {story.trace_id}", style="dim"), Text()]
     body += [Text(line, style="bold" if not number else "") for number, line in enumerate(story.sentences)]
