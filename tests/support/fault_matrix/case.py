@@ -6,7 +6,6 @@ import random
 import time
 import traceback
 from datetime import UTC, datetime
-from importlib.util import find_spec
 
 import msgspec
 from fault_matrix.bed import Bed
@@ -62,8 +61,8 @@ def run_case(bed: Bed, kit: MediaKit, fault: Fault, load: Load, chance: random.R
     try:
         bed.await_whole()
         judge_all(bed, case, feed, healed)
-        if find_spec("pipeline.cli.reconcile") is not None:
-            case.reconcile = reconcile(bed.job_state, begun)
+        bed.cluster.await_checkpoint(bed.job_id)
+        case.reconcile = reconcile(bed.job_state, begun)
     except Exception:
         case.error = case.error or traceback.format_exc()
     return case

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,20 @@ class SpareCluster:
             AssertionError: it is not so in time.
         """
         wait_until(lambda: self.is_whole(job_id), seconds, f"the job runs, with a slot to spare; see {self.folder}/log")
+
+    def await_checkpoint(self, job_id: str, seconds: float = START_SECONDS) -> None:
+        """Wait for a checkpoint that began after the call: the ledger's rows are committed with it.
+
+        Raises:
+            AssertionError: none completes in time.
+        """
+        began = time.time() * 1000
+
+        def completed() -> bool:
+            latest = self.ask(f"/jobs/{job_id}/checkpoints").get("latest", {}).get("completed")
+            return latest is not None and latest["trigger_timestamp"] > began
+
+        wait_until(completed, seconds, "a checkpoint")
 
     def ask(self, path: str) -> dict[str, Any]:
         """The REST server's answer, or nothing."""

@@ -11,7 +11,7 @@ import psutil
 
 from deploy.processes import marked
 
-GROWTH = 1.2
+GROWTH = 1.1
 """The median of the last third over that of the middle third; the first third is warm-up."""
 SLACK_BYTES = 48 << 20
 """So much more is no growth, whatever it is in parts of a small process."""

@@ -147,4 +147,7 @@ def row(case: Case) -> str:
     """A case for a person: a line, and one more for each example of what went wrong."""
     numbers = ", ".join(f"{getattr(case, name)} {name}" for name in TOTALS)
     told = f"{case.name:34} {numbers}; recovered in {case.recovery_s} s, slowest {case.slowest_s} s"
-    return "\n".join([told, *(f"    {line}" for line in [*case.examples, *case.error.strip().splitlines()[-1:]])])
+    more = [*case.examples, *case.error.strip().splitlines()[-1:]]
+    if case.reconcile.get("sound", True) is not True:
+        more.append(f"reconcile: {case.reconcile}")
+    return "\n".join([told, *(f"    {line}" for line in more)])

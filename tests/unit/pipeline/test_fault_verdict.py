@@ -6,6 +6,8 @@ import random
 
 import pytest
 from fault_matrix.faults import NETWORK, PAIRS, killable, matrix
+from fault_matrix.memory import growing
+from fault_matrix.reconciled import told
 from fault_matrix.verdict import Case, Seen, Sent, judge
 
 HEALED = 110.0
@@ -107,3 +109,35 @@ def test_the_matrix_is_whole_and_the_same_for_a_seed(kafka: bool) -> None:
         tuple(f.kills for f in matrix(seed) if len(f.kills) == 2) for seed in random.Random(1).sample(range(99), 5)
     }
     assert len(pairs) == 5
+
+
+def test_memory_that_grows_is_found_and_a_warm_up_is_not() -> None:
+    mb = 2**20
+    flat = [200 * mb] * 4 + [400 * mb + (i % 3) * mb for i in range(8)]
+    leaking = [400 * mb + 20 * mb * i for i in range(12)]
+    found = growing({"taskmanagers": leaking, "jobmanager": flat, "index": leaking, "announcer": [mb, 2 * mb] * 6})
+    assert set(found) == {"taskmanagers"}
+    assert found["taskmanagers"] > 1.1
+
+
+REPORT = {
+    "totals": {
+        "completeness": 1.0, "gap": 0, "expected": 500, "terminal": 500, "in_flight": 0, "doubled": 0, "entered": 500,
+    },
+    "objectives": [{"name": "completeness", "value": "1.0", "met": True}],
+    "discrepancies": [],
+    "uncounted": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", ["completeness", "gap", "expected", "objectives"])
+def test_a_report_is_sound_only_when_it_is_complete(wrong: str) -> None:
+    assert told(REPORT)["sound"] is True
+    totals = dict(REPORT["totals"]) | ({wrong: {"completeness": 0.998, "gap": 1, "expected": 0}.get(wrong)})
+    missed = [{"name": "late", "value": "3", "met": False}] if wrong == "objectives" else REPORT["objectives"]
+    assert told({**REPORT, "totals": totals, "objectives": missed})["sound"] is False
+
+
+def test_a_source_that_cannot_be_counted_is_not_called_sound() -> None:
+    report = {**REPORT, "totals": {**REPORT["totals"], "expected": 0}, "uncounted": {"run-1": "of kind kafka"}}
+    assert told(report) == {"uncounted": {"run-1": "of kind kafka"}}
