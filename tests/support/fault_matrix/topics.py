@@ -85,16 +85,33 @@ class Broker:
             "inter.broker.listener.name": "LOAD",
         }
         kafka.prepare(folder, kafka.configuration(port, controller, more))
-        with (folder / "broker.log").open("ab") as log:
+        self._folder = folder
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it serves.
+
+        Raises:
+            AssertionError: it does not.
+        """
+        with (self._folder / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(
                 kafka.java_command(kafka.SERVER, "server.properties"),
                 env=clean_environment(),
-                cwd=folder,
+                cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
-        wait_until(self._serves, START_SECONDS, f"the broker serves; see {folder / 'broker.log'}")
+        wait_until(self._serves, START_SECONDS, f"the broker serves; see {self._folder / 'broker.log'}")
+
+    def kill(self) -> int:
+        """`kill -9`, and start it again; returns who was killed."""
+        killed = self._process
+        killed.kill()
+        killed.wait()
+        self.start()
+        return killed.pid
 
     def stop(self) -> None:
         """End it."""
