@@ -3,6 +3,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 UV := .tools/bin/uv
 SOSIE := .venv/bin/sosie
+HOURS ?= 2
 # The registries' certificates: the system's store where it has one, else the ones that uv carries.
 UV_SYNC = $(UV) sync --frozen --all-extras --quiet --python $(PYTHON)
 
@@ -33,14 +34,15 @@ demo: setup      ## real media with attacked copies through the whole job; then 
 test: setup      ## all tests but the fresh-clone one, against the real stack
 	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "not fresh and not soak"
 
-soak: .venv/.ready  ## the long variants of the tests (about ten minutes)
+soak: setup      ## the long variants of the tests (ten minutes), then HOURS of random faults under load -> out/soak/summary.json
 	@.venv/bin/python -m pytest -m soak
+	@PYTHONPATH=.:tests/support .venv/bin/python -m fault_matrix.soak --out out/soak --hours $(HOURS)
 
 kills: .venv/.ready  ## kill -9 of the index service at 200 moments under load -> out/kills/summary.json
 	@PYTHONPATH=.:tests/support .venv/bin/python -m index_kills --out out/kills
 
-faults: setup    ## kill -9 and a bad network for each part under steady load -> out/faults/summary.json (half an hour)
-	@PYTHONPATH=.:tests/support .venv/bin/python -m fault_matrix --out out/faults
+faults: setup    ## kill -9 and a bad network for each part under load on Kafka -> out/faults/summary.json (half an hour)
+	@PYTHONPATH=.:tests/support .venv/bin/python -m fault_matrix --source kafka --out out/faults
 
 hostile: setup   ## 500 hostile inputs through the real job -> out/hostile/summary.json
 	@PYTHONPATH=.:tests/support .venv/bin/python -m hostile --out out/hostile

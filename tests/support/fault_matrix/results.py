@@ -54,13 +54,15 @@ class Results(threading.Thread):
         self.seen[said.material_id].append(Seen(said.outcome, said.content_id or "", at, said.attempts))
 
     def await_all(self, names: Collection[str], seconds: float) -> bool:
-        """Wait until each has an outcome; tells whether they have."""
+        """Wait until each has an outcome, or none of them has come for so long; tells whether they have."""
         deadline = time.monotonic() + seconds
         missing = set(names)
-        while missing := {name for name in missing if name not in self.seen}:
+        while still := {name for name in missing if name not in self.seen}:
             if self.error is not None:
                 raise RuntimeError("the results cannot be read") from self.error
-            if time.monotonic() > deadline:
+            if len(still) < len(missing):
+                missing, deadline = still, time.monotonic() + seconds
+            elif time.monotonic() > deadline:
                 return False
             time.sleep(POLL_SECONDS)
         return True
