@@ -36,9 +36,10 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=25.0, help="records a second")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="for the same pairs and moments")
     parser.add_argument("--keep", action="store_true", help="keep the state folders of the systems under test")
+    parser.add_argument("--no-reconcile", action="store_true", help="spare the system its own report on each case")
     options = parser.parse_args()
     begun = time.monotonic()
-    load = Load(options.records, options.rate)
+    load = Load(options.records, options.rate, not options.no_reconcile)
     kafka = options.source == "kafka"
     wanted = [fault for fault in matrix(options.seed, kafka) if fnmatch(fault.name, options.cases)]
     done: list[Case] = []

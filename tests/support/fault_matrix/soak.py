@@ -24,6 +24,8 @@ from fault_matrix.records import MediaKit
 from fault_matrix.verdict import Case, row, totals
 
 HOURS = 2.0
+RECONCILE_EVERY = 10
+"""Cases; a report looks back over all that a case has sent, and would be most of the soak's work."""
 
 
 def main() -> int:
@@ -49,7 +51,9 @@ def main() -> int:
             faults = [fault for fault in matrix(options.seed, bed.kafka) if bed.can(fault.kills, fault.server)]
             while time.monotonic() - begun < options.hours * 3600:
                 fault = _numbered(chance.choice(faults), len(done))
-                case = run_case(bed, kit, fault, Load(rate=options.rate), chance)
+                case = run_case(
+                    bed, kit, fault, Load(rate=options.rate, reconcile=len(done) % RECONCILE_EVERY == 0), chance
+                )
                 done.append(case)
                 for name, size in resident([bed.stack_state, bed.job_state, bed.cluster.folder]).items():
                     memory[name].append(size)
