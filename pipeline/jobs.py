@@ -123,6 +123,22 @@ def run_job(
     return summary
 
 
+def run_in_chain(spec: JobSpec, folder: Path, chain: str) -> str:
+    """Run a bounded job here, against the stack that runs on a state folder, as a part of an earlier run's chain.
+
+    Returns:
+        Its run id.
+
+    Raises:
+        UsageError: no stack runs there.
+        Permanent: the job failed.
+    """
+    job = RunBounds(plan(spec, running_parts(folder), folder, new_run_id(spec.name), chain)).job
+    with recorded(job, process_mark()):
+        _execute(job, folder, Silent(), None)
+    return job.run_id
+
+
 class Submitted(msgspec.Struct, frozen=True):
     """A job on a cluster; `summary` once it was waited for."""
 

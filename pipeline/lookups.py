@@ -92,8 +92,7 @@ def members(index: str, content_id: str) -> list[str]:
 
 def search_text(where: Addresses, text: str, policy: str) -> list[Candidate]:
     """Candidates for a post's text."""
-    features = asyncio.run(_features(where, _plugins("text"), "text", {}, TextMedia(text)))
-    return _search(where, "post", policy, features, text)
+    return _search(where, "post", policy, evidence_of_text(where, text), text)
 
 
 def search_file(where: Addresses, path: Path, policy: str) -> list[Candidate]:
@@ -108,6 +107,21 @@ def search_file(where: Addresses, path: Path, policy: str) -> list[Candidate]:
     except Rejected as error:
         raise UsageError(f"{path}: {error.sentence}", "name an image or a video that a player can show") from None
     return _search(where, kind, policy, features, "")
+
+
+def evidence_of_text(where: Addresses, text: str) -> Features:
+    """The features of a post's text that decide on content IDs, computed anew."""
+    return asyncio.run(_features(where, _plugins("text"), "text", {}, TextMedia(text)))
+
+
+def evidence_of_file(where: Addresses, path: Path) -> Features:
+    """The features of an image or a video that decide on content IDs, computed anew.
+
+    Raises:
+        Rejected: it cannot be decoded.
+        Retryable: no server runs a model.
+    """
+    return asyncio.run(_file_features(where, path.resolve(), media_kind(path.name)))
 
 
 async def _file_features(where: Addresses, path: Path, kind: Kind) -> Features:

@@ -13,7 +13,10 @@ from urllib.parse import urlsplit
 
 from deploy.processes import ProcessId, alive, identify
 from pipeline.flink.plan import JobPlan
-from reconcile.ledger.runs import RunRecord, end_run, write_run
+from pipeline.job_control import records
+from pipeline.kafka.settings import KafkaSink, KafkaSource
+from pipeline.run_bounds import is_endless
+from reconcile.ledger.runs import RunRecord, end_run, find_run, write_run
 
 _GOING_ON = frozenset({"INITIALIZING", "CREATED", "RUNNING", "FAILING", "RESTARTING", "CANCELLING", "RECONCILING"})
 
@@ -25,6 +28,8 @@ def write_start(plan: JobPlan, process: str) -> None:
         process: who drives it: `process_mark()`, or `URL#JOB` of a cluster.
     """
     spec = plan.spec
+    before = find_run(Path(plan.state), plan.run_id)
+    parts = {"source": spec.source, "sink": spec.sink}
     record = RunRecord(
         run_id=plan.run_id,
         chain=plan.chain or plan.run_id,
@@ -32,8 +37,11 @@ def write_start(plan: JobPlan, process: str) -> None:
         policy=spec.policy,
         source=spec.source.model_dump(mode="json"),
         sink=spec.sink.model_dump(mode="json"),
-        started_at=time.time(),
-        watch=bool(getattr(spec.source, "watch", True)),
+        started_at=before.started_at if before else time.time(),
+        watch=is_endless(spec.source),
+        starts=plan.starts,
+        ends=plan.ends,
+        brokers={name: plan.brokers(part) for name, part in parts.items() if isinstance(part, KafkaSource | KafkaSink)},
         process=process,
         spec_json=plan.spec_json,
     )
@@ -66,6 +74,11 @@ def goes_on(record: RunRecord) -> bool:
         return _cluster_says(url, job_id)
     pid, _, started = record.process.partition("@")
     return pid.isdecimal() and alive(ProcessId(int(pid), started))
+
+
+def may_come_back(state: Path, run_id: str) -> bool:
+    """Whether a person stopped a submitted run with a savepoint, from which it can be resumed."""
+    return any(job.run_id == run_id and job.wish == "stop" and job.savepoint for job in records.load_all(state))
 
 
 def _cluster_says(url: str, job_id: str) -> bool:

@@ -19,6 +19,7 @@ from pipeline import lookups
 from pipeline.cli import output
 from pipeline.jobs import state_folder
 from pipeline.reconciling.reconciliation import Settings
+from pipeline.reconciling.repair import Repaired
 from pipeline.reconciling.session import Asked, reconcile
 from reconcile.ledger.rows import WINDOW_S
 from reconcile.report import store
@@ -70,9 +71,11 @@ def run(
         budget=budget if repair else 0,
     )
     with output.err.status("comparing") if not as_json else nullcontext():
-        report, path = reconcile(folder, where, folder / INDEX / "log.sqlite", asked, now=time.time)
-    _show(report, path, as_json)
-    if not report.met:
+        answer = reconcile(folder, where, folder / INDEX / "log.sqlite", asked, now=time.time)
+    if answer.repaired is not None and not as_json:
+        _tell_repair(answer.repaired)
+    _show(answer.report, answer.path, as_json)
+    if not answer.report.met:
         raise typer.Exit(EXIT_MISSED)
 
 
@@ -113,6 +116,14 @@ def _moment(text: str) -> float | None:
     except ValueError:
         raise UsageError(f"{text!r} is no moment", "give RFC 3339, e.g. 2026-01-01T12:00:00Z") from None
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def _tell_repair(done: Repaired) -> None:
+    output.out.print(f"repaired: {done.replayed} records replayed, {done.redis} outcomes written to Redis")
+    if done.left:
+        output.out.print(f"{done.left} lost records are beyond the budget: run it again, or raise --budget")
+    for chain, why in done.refused.items():
+        output.out.print(f"not replayed: {chain}: {why}", markup=False, soft_wrap=True)
 
 
 def _show(report: Report, path: Path, as_json: bool) -> None:

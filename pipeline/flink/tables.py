@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ import msgspec
 
 from materials.errors import Permanent
 
+_NUMBERS = itertools.count(1)
+"""Of folders, which several sessions may share."""
 _DEFAULTS = {
     "parallelism.default": "1",
     "taskmanager.memory.managed.size": "256m",
+    "table.local-time-zone": "UTC",
     "table.optimizer.reuse-source-enabled": "true",
     "table.optimizer.reuse-sub-plan-enabled": "true",
     "rest.port": "0",
@@ -43,7 +47,6 @@ class BatchTables:
         made = EnvironmentSettings.new_instance().in_batch_mode().with_configuration(configuration).build()
         self._tables = TableEnvironment.create(made)
         self._folder = folder
-        self._queries = 0
 
     def execute(self, statement: str) -> None:
         """A statement that defines something."""
@@ -55,6 +58,13 @@ class BatchTables:
         Raises:
             Permanent: Flink could not run it.
         """
+        return [_read(folder) for folder in self._run(statements)]
+
+    def write(self, statement: str) -> Path:
+        """The folder of JSON lines that a SELECT was written to; errors as `query`'s."""
+        return self._run((statement,))[0]
+
+    def _run(self, statements: Sequence[str]) -> list[Path]:
         together = self._tables.create_statement_set()
         folders = [self._sink(statement) for statement in statements]
         for statement, folder in zip(statements, folders, strict=True):
@@ -63,11 +73,10 @@ class BatchTables:
             together.execute().wait()
         except Exception as error:
             raise Permanent(f"the comparison's Flink job failed: {str(error)[:2000]}") from error
-        return [_read(folder) for folder in folders]
+        return folders
 
     def _sink(self, statement: str) -> Path:
-        self._queries += 1
-        name = f"answers_{self._queries}"
+        name = f"answers_{next(_NUMBERS)}"
         folder = self._folder / name
         schema = self._tables.sql_query(statement)._j_table.getResolvedSchema()
         names, types = list(schema.getColumnNames()), list(schema.getColumnDataTypes())

@@ -13,9 +13,10 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from pipeline.reconciling.comparing import Compared, compare
+from pipeline.reconciling.sampling import Answered, pick
 from pipeline.reconciling.second_look import look_again
 from pipeline.reconciling.snapshot import Snapshot, take
-from pipeline.run_records import goes_on
+from pipeline.run_records import goes_on, may_come_back
 from reconcile.comparison.findings import Discrepancy, RunRow, of_policies, of_runs
 from reconcile.comparison.statements import BUCKETS
 from reconcile.ledger.rows import window_of
@@ -55,13 +56,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gathered(msgspec.Struct, frozen=True):
-    """What the comparison said, and of which runs."""
+    """What the comparison said, and of which runs. `running`, `paused`: chains whose job goes on, or was stopped with a
+    savepoint; `waiting`: (material_id, revision) of the records in the retry queue."""
 
     snapshot: Snapshot
     compared: Compared
     running: frozenset[str]
+    paused: frozenset[str]
     waiting: frozenset[tuple[str, int]]
     taken_at: float
+    sampled: tuple[Answered, ...] = ()
 
 
 def span_of(runs: Sequence[RunRecord], window_s: int, begin: float | None, end: float | None, now: float) -> Span:
@@ -86,12 +90,14 @@ def gather(
     *,
     waiting: Collection[tuple[str, int]] = (),
     late_s: float,
+    sample: int = 0,
     now: Callable[[], float] = time.time,
 ) -> Gathered:
     """Take a snapshot and compare.
 
     Args:
         waiting: (material_id, revision) of the records in the retry queue.
+        sample: how many outcomes to pick for computing them again.
 
     Raises:
         UsageError: the index has no log here.
@@ -101,28 +107,32 @@ def gather(
     taken_at = now()
     runs = runs_within(read_runs(state), span, taken_at)
     running = frozenset(run.chain for run in runs if goes_on(run))
+    paused = frozenset(run.chain for run in runs if not run.ended_at and may_come_back(state, run.run_id))
     (state / "tmp").mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="reconcile-", dir=state / "tmp") as folder:
         work = Path(folder)
         snapshot = take(work, state, runs, redis_url, index_log, (span.begin, span.end), now)
+        sampled = pick(snapshot.inputs.results, sample, span.name)
         compared = compare(snapshot.inputs, work, state / "log", window_s=span.window_s, late_s=late_s)
     if compared.policies:
         again = look_again(compared.policies, redis_url, index_log)
         compared = msgspec.structs.replace(compared, policies=again)
-    return Gathered(snapshot, compared, running, frozenset(waiting), taken_at)
+    return Gathered(snapshot, compared, running, paused - running, frozenset(waiting), taken_at, sampled)
 
 
 def in_flight(gathered: Gathered, settle_s: float) -> Callable[[RunRow], int]:
-    """How many of a record's missing outcomes may still come: it waits in the retry queue, or its job goes on and it
-    came in a moment ago, or was not read so far."""
+    """How many of a record's missing outcomes may still come: it waits in the retry queue or in a savepoint, or its
+    job goes on and it came in a moment ago, or was not read so far."""
 
     def count(row: RunRow) -> int:
         missing = max(0, row.expected - max(row.results, row.ended))
         if not missing or (row.material_id, row.revision) in gathered.waiting:
             return missing
+        if row.chain in gathered.paused:
+            return missing
         if row.chain not in gathered.running:
             return 0
-        if row.entered < row.expected:
+        if row.entered + row.repaired < row.expected:
             bounded = not next((run.watch for run in gathered.snapshot.runs if run.chain == row.chain), True)
             return missing if bounded or (row.file_at or 0.0) > gathered.taken_at - settle_s else 0
         return missing if (row.entered_at or 0.0) > gathered.taken_at - settle_s else 0
@@ -153,7 +163,7 @@ def report_on(
     found = [_placed(one, place, row) for row in rows for one in of_runs([row], lambda r: bool(may_come(r)))]
     found += [one for one in of_policies(compared.policies) if span.holds(one.window)]
     found = _one_name_each(found)
-    windows = figures.by_window(groups, rows, may_come, place)
+    windows = figures.by_window(groups, rows, may_come, place, lambda minute: window_of(minute, span.window_s))
     totals = figures.totals(windows, groups, Counter(one.name for one in found)["doubled"])
     canaries = canaries or {}
     uncounted = gathered.snapshot.uncounted

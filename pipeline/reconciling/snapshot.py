@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from pipeline.reconciling.source import Uncountable, expected, files_of
 from pipeline.reconciling.stores import IndexLog, shown
-from reconcile.comparison.inputs import Inputs, ResultFiles, write_lines
+from pipeline.reconciling.topics import Topics, is_kafka
+from reconcile.comparison.inputs import ExpectedLine, Inputs, ResultFiles, write_lines
 from reconcile.ledger.rows import rows_folder
 from reconcile.ledger.runs import RunRecord
 
@@ -57,11 +58,16 @@ def take(
     for run in runs:
         if run.begins:
             try:
-                sources[run.chain] = files_of(run, now())
+                sources[run.chain] = [] if is_kafka(run.source) else files_of(run, now())
             except Uncountable as error:
                 uncounted[run.run_id] = str(error)
     counted = [run for run in runs if run.chain in sources]
+    on_kafka = any(is_kafka(part) for run in counted for part in (run.source, run.sink))
+    topics = Topics(work, state / "log") if on_kafka else None
     results = _link_all(work, rows_folder(state), counted)
+    for run, files in zip(counted, results, strict=True):
+        if topics is not None and is_kafka(run.sink):
+            topics.write_results(run, files.folder / f"{run.run_id}-0.jsonl")
     # Redis names content IDs as minted: they are read after it, with the redirects of then.
     with IndexLog(index_log) as before:
         write_lines(work / "redis.json", shown(redis_url, before))
@@ -69,8 +75,15 @@ def take(
         write_lines(work / "index.json", log.decisions())
         merged = log.merged(*span)
     # what appeared since is read too: a record whose file is newer than its run counts as under way
-    lines = (line for run in counted if run.begins for line in expected(run, sources[run.chain]))
-    write_lines(work / "expected.json", lines)
+
+    def lines() -> Iterator[ExpectedLine]:
+        for run in counted:
+            if run.begins and topics is not None and is_kafka(run.source):
+                yield from topics.expected(run)
+            elif run.begins:
+                yield from expected(run, sources[run.chain])
+
+    write_lines(work / "expected.json", lines())
     inputs = Inputs(
         expected=work / "expected.json",
         index=work / "index.json",

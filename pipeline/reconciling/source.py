@@ -25,11 +25,8 @@ def files_of(run: RunRecord, now: float) -> list[Path]:
     """The files that a run had to read.
 
     Raises:
-        Uncountable: the source is gone, was changed after a bounded run had begun, or is of a kind that cannot be read
-            again here.
+        Uncountable: the source is gone, or was changed after a bounded run had ended.
     """
-    if run.source.get("kind") != "files":
-        raise Uncountable(f"its source is of kind {run.source.get('kind')}, which cannot be counted again here")
     source = FilesSource.model_validate(run.source)
     if not source.path.exists():
         raise Uncountable(f"its source {source.path} is gone")
@@ -41,6 +38,14 @@ def files_of(run: RunRecord, now: float) -> list[Path]:
     if changed:
         raise Uncountable(f"{changed[0]} was changed after the run had ended")
     return [path for path in files if path.stat().st_mtime <= run.started_at]
+
+
+def source_folder_files(run: RunRecord) -> list[Path]:
+    """The files of a run's source as they are now; none where it has no files."""
+    if run.source.get("kind") != "files":
+        return []
+    source = FilesSource.model_validate(run.source)
+    return source_files(source) if source.path.exists() else []
 
 
 def root_of(run: RunRecord) -> Path:

@@ -55,7 +55,8 @@ class Discrepancy(msgspec.Struct, frozen=True, kw_only=True):
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """A record of a chain of runs: how often each side holds it, and what it says. Seconds; answers are
-    `outcome|content ID`, least and most by spelling. `file_at`: when the source's file was last written."""
+    `outcome|content ID`, least and most by spelling. `file_at`: when the source's file was last written;
+    `repaired`: how often it entered again in a repair."""
 
     chain: str
     material_id: str
@@ -66,6 +67,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     entered: int
     ended: int
     results: int
+    repaired: int = 0
     ended_least: str | None = None
     ended_most: str | None = None
     results_least: str | None = None
@@ -130,17 +132,18 @@ def of_runs(rows: Iterable[RunRow], in_flight: Callable[[RunRow], bool]) -> Iter
 
 def _of_run(row: RunRow, in_flight: Callable[[RunRow], bool]) -> Iterator[tuple[Name, str]]:
     most = max(row.ended, row.results)
+    entered = row.entered + row.repaired
     if row.expected == 0:
         yield "not_in_source", f"{most} outcomes"
         return
     if row.results < row.expected and row.ended < row.expected:
         if not in_flight(row):
-            where = "entered, and never ended" if row.entered >= row.expected else "never entered"
+            where = "entered, and never ended" if entered >= row.expected else "never entered"
             yield "lost", f"{where}: {row.expected} expected, {row.results} results"
     elif row.results < row.expected:
         yield "lost_result", f"{row.ended} ended, {row.results} results"
-    elif row.ended < row.expected or row.entered < row.expected:
-        yield "lost_ledger_row", f"{row.expected} expected, {row.entered} entered, {row.ended} ended"
+    elif row.ended < row.expected or entered < row.expected:
+        yield "lost_ledger_row", f"{row.expected} expected, {entered} entered, {row.ended} ended"
     if max(most, row.entered) > row.expected:
         told = f"{row.entered} entered, {row.ended} ended, {row.results} results"
         yield "doubled", f"{row.expected} expected, {told}"
@@ -164,7 +167,7 @@ def _answers(row: RunRow) -> Iterator[tuple[Name, str]]:
 
 
 def _windows_differ(row: RunRow) -> bool:
-    if row.entered != row.ended or not row.entered:
+    if row.entered != row.ended or not row.entered or row.repaired:  # a repair ends in another window
         return False
     return (row.entered_window_least, row.entered_window_most) != (row.ended_window_least, row.ended_window_most)
 

@@ -35,7 +35,7 @@ def tables(inputs: Inputs) -> list[str]:
     """CREATE statements of the sides, and views that give them a common shape."""
     runs = "|".join(re.escape(run) for run in inputs.runs) or "(?!)"
     ledger = (
-        "`window` BIGINT, kind STRING, material_id STRING, revision BIGINT, source STRING, stage STRING,"
+        "`window` BIGINT, kind STRING, material_id STRING, revision BIGINT, source STRING, stage STRING, run STRING,"
         " outcome STRING, content_id STRING, chain STRING, policy STRING, entered_at DOUBLE, `at` DOUBLE,"
         " attempts INT, cause STRING, plugins STRING, missing STRING"
     )
@@ -74,7 +74,7 @@ def tables(inputs: Inputs) -> list[str]:
 
 
 def _by_run(late_s: float) -> str:
-    """Sides that belong to a chain of runs, one row a record. `flag`: worth a look whatever the sums say."""
+    """Sides that belong to a chain of runs, one row a record. `M`: it entered again, in a repair."""
     wrong = f"`window` <> CAST(FLOOR(entered_at / {WINDOW_S}) AS BIGINT) * {WINDOW_S}"
     none = "CAST(NULL AS STRING)"
     no_window = "CAST(NULL AS BIGINT)"
@@ -83,8 +83,9 @@ def _by_run(late_s: float) -> str:
            {no_window} AS `window`, source, file_at AS `at`, CAST(0 AS DOUBLE) AS took, 0 AS wrong, 0 AS late
     FROM expected
     UNION ALL
-    SELECT CASE stage WHEN 'entered' THEN 'N' ELSE 'L' END, chain, material_id, revision, outcome, content_id, kind,
-           `window`, source, `at`, `at` - entered_at, CASE WHEN {wrong} THEN 1 ELSE 0 END,
+    SELECT CASE WHEN stage <> 'entered' THEN 'L' WHEN run = chain THEN 'N' ELSE 'M' END,
+           chain, material_id, revision, outcome, content_id, kind, `window`,
+           source, `at`, `at` - entered_at, CASE WHEN {wrong} THEN 1 ELSE 0 END,
            CASE WHEN `at` - entered_at > {late_s} THEN 1 ELSE 0 END
     FROM ledger
     UNION ALL
@@ -142,7 +143,8 @@ def figures(window_s: int) -> str:
     return f"""
     SELECT {start} AS `window`, kind, CASE stage WHEN 'entered' THEN 'entered' ELSE outcome END AS outcome, cause,
            attempts, plugins, missing, latency_class, COUNT(*) AS n, MAX(took) AS longest
-    FROM (SELECT *, {took} AS latency_class, `at` - entered_at AS took FROM ledger)
+    FROM (SELECT *, {took} AS latency_class, `at` - entered_at AS took FROM ledger
+          WHERE stage <> 'entered' OR run = chain)
     GROUP BY {start}, kind, CASE stage WHEN 'entered' THEN 'entered' ELSE outcome END, cause, attempts, plugins,
              missing, latency_class"""
 
@@ -158,12 +160,13 @@ def by_id_of_runs(buckets: Collection[int], late_s: float) -> str:
     SELECT * FROM (
         SELECT chain, material_id, revision, MAX(kind) AS kind, MAX(source) AS source,
                {count("E")} AS expected, {count("N")} AS entered, {count("L")} AS ended, {count("S")} AS results,
+               {count("M")} AS repaired,
                MIN({answer}) FILTER (WHERE side = 'L') AS ended_least,
                MAX({answer}) FILTER (WHERE side = 'L') AS ended_most,
                MIN({answer}) FILTER (WHERE side = 'S') AS results_least,
                MAX({answer}) FILTER (WHERE side = 'S') AS results_most,
-               MIN(`window`) FILTER (WHERE side = 'N') AS entered_window_least,
-               MAX(`window`) FILTER (WHERE side = 'N') AS entered_window_most,
+               MIN(`window`) FILTER (WHERE side IN ('N', 'M')) AS entered_window_least,
+               MAX(`window`) FILTER (WHERE side IN ('N', 'M')) AS entered_window_most,
                MIN(`window`) FILTER (WHERE side = 'L') AS ended_window_least,
                MAX(`window`) FILTER (WHERE side = 'L') AS ended_window_most,
                MAX(`at`) FILTER (WHERE side = 'E') AS file_at, MAX(`at`) FILTER (WHERE side = 'N') AS entered_at,
@@ -171,7 +174,7 @@ def by_id_of_runs(buckets: Collection[int], late_s: float) -> str:
         FROM ({_by_run(late_s)}) {_where(buckets)}
         GROUP BY chain, material_id, revision
     )
-    WHERE expected <> entered OR expected <> ended OR expected <> results OR wrong > 0 OR late > 0
+    WHERE repaired > 0 OR expected <> entered OR expected <> ended OR expected <> results OR wrong > 0 OR late > 0
        OR ended_least <> results_least OR ended_most <> results_most
        OR entered_window_least <> ended_window_least OR entered_window_most <> ended_window_most"""
 

@@ -10,6 +10,7 @@ import msgspec
 SIDES = {
     "E": "source",
     "N": "ledger: entered",
+    "M": "ledger: entered again by repair",
     "L": "ledger: ended",
     "S": "results",
     "D": "ledger: decided",
@@ -80,5 +81,9 @@ def whole(sums: Iterable[BucketSums]) -> list[SideFigures]:
         total = totals[one.side]
         total[0] += one.n
         total[1] += one.distinct_n
-        total[2] += one.ids if one.side in "EN" else one.full
-    return [SideFigures(SIDES[side], n, d, f"{total & _MASK:016x}") for side, (n, d, total) in totals.items()]
+        total[2] += one.ids if one.side in "ENM" else one.full
+    return [
+        SideFigures(SIDES[side], n, d, f"{total & _MASK:016x}")
+        for side, (n, d, total) in totals.items()
+        if n or side != "M"
+    ]

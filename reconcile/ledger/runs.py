@@ -17,8 +17,10 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One run. Paths are absolute; moments are epoch seconds.
 
     `chain`: the run whose input is worked off: its own id, or that of the run which it resumes or repairs; only the
-    run that begins a chain counts its source. `source`: the spec's section, as JSON. `ended_at`: 0 while it runs.
-    `watch`: its source has no end. `process`: who drives it, as `pid@start`, or the address of its cluster.
+    run that begins a chain counts its source. `source`, `sink`: the spec's sections, as JSON. `ended_at`: 0 while it
+    runs. `watch`: its source has no end. `starts`, `ends`: of a Kafka source, topic -> partition -> offset: where it
+    begins, and where it ends if it does; `brokers`: of source and sink, where they are Kafka's. `process`: who drives
+    it, as `pid@start`, or its cluster and job, as `URL#JOB`.
     """
 
     run_id: str
@@ -30,6 +32,9 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float
     ended_at: float = 0.0
     watch: bool = False
+    starts: dict[str, dict[int, int]] = {}
+    ends: dict[str, dict[int, int]] = {}
+    brokers: dict[str, str] = {}
     process: str = ""
     spec_json: str = ""
 
@@ -58,6 +63,12 @@ def end_run(state: Path, run_id: str, at: float) -> None:
     path = runs_folder(state) / f"{run_id}.json"
     if path.is_file():
         write_run(state, msgspec.structs.replace(_read(path), ended_at=at))
+
+
+def find_run(state: Path, run_id: str) -> RunRecord | None:
+    """One run, None for an unknown one."""
+    path = runs_folder(state) / f"{run_id}.json"
+    return _read(path) if path.is_file() else None
 
 
 def read_runs(state: Path) -> list[RunRecord]:

@@ -41,6 +41,7 @@ def by_window(
     differing: Iterable[RunRow],
     in_flight: Callable[[RunRow], int],
     window_of: Callable[[RunRow], int],
+    start_of: Callable[[int], int],
 ) -> list[WindowFigures]:
     """Figures by window and kind.
 
@@ -49,6 +50,7 @@ def by_window(
         differing: the records whose sides differ; of all others, entered, ended and expected are the same.
         in_flight: how many of a record's missing outcomes may still come.
         window_of: the start of the window that a differing record is counted in.
+        start_of: the start of the window that a minute lies in.
     """
     cells: dict[tuple[int, str], _Cell] = defaultdict(_Cell)
     for group in groups:
@@ -66,6 +68,10 @@ def by_window(
         cell.expected += row.expected - row.entered
         cell.terminal += min(row.results, row.expected) - row.ended
         cell.in_flight += in_flight(row)
+        if row.repaired and row.ended_window_most is not None:  # it ended in the repair's window, and counts in its own
+            moved = min(row.results, row.expected, row.repaired)
+            cells[start_of(row.ended_window_most), row.kind or NO_KIND].terminal -= moved
+            cell.terminal += moved
     return [
         WindowFigures(
             start=start,

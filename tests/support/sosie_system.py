@@ -35,7 +35,7 @@ class System(msgspec.Struct, frozen=True):
     def either(self, *arguments: object) -> tuple[int, str]:
         """Exit code and standard output of a command that may end either way."""
         done = subprocess.run(
-            [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=240, check=False
+            [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=400, check=False
         )
         return done.returncode, done.stdout or done.stderr
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -23,28 +24,38 @@ SPAN = Span(int(BEGIN), int(BEGIN) + 4 * 3600, 3600)
 N = 3000
 
 
-def compared_in_a_process_of_its_own(inputs: Inputs, work: Path) -> Compared:
-    """A JVM holds on to its process: it ends with one of its own."""
-    (work / "inputs.json").write_bytes(msgspec.json.encode(inputs, enc_hook=str))
-    command = [sys.executable, __file__, str(work)]
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[World, dict[str, str], Compared]]:
+    """A world that agrees and one with planted faults, compared in a process of its own: a JVM holds on to its own."""
+    worlds, folders = {"well": World(N), "planted": World(N, seed=5)}, {}
+    planted = {"well": {}, "planted": plant(worlds["planted"])}
+    for name, world in worlds.items():
+        folders[name] = tmp_path_factory.mktemp(name)
+        inputs = world.write(folders[name] / "in")
+        (folders[name] / "inputs.json").write_bytes(msgspec.json.encode(inputs, enc_hook=str))
+    command = [sys.executable, __file__, *map(str, folders.values())]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
-    return msgspec.json.decode((work / "compared.json").read_bytes(), type=Compared)
+    answers = {
+        name: msgspec.json.decode((folder / "compared.json").read_bytes(), type=Compared)
+        for name, folder in folders.items()
+    }
+    return {name: (worlds[name], planted[name], answers[name]) for name in worlds}
 
 
-def report_of(world: World, folder: Path) -> Report:
-    inputs = world.write(folder / "in")
+def report_of(compared: Compared) -> Report:
     run = RunRecord(
         run_id=RUN, chain=RUN, job="made-up", policy="feed", source={}, sink={}, started_at=BEGIN, ended_at=BEGIN + 7300
     )
-    compared = compared_in_a_process_of_its_own(inputs, folder)
-    gathered = Gathered(Snapshot(inputs, [run], {}, 0), compared, frozenset(), frozenset(), BEGIN + 9000)
+    nothing = Path()
+    snapshot = Snapshot(Inputs(nothing, nothing, nothing, nothing, (RUN,), ()), [run], {}, 0)
+    gathered = Gathered(snapshot, compared, frozenset(), frozenset(), frozenset(), BEGIN + 9000)
     return report_on(gathered, SPAN, Settings(), made_at=BEGIN + 9000)(1)
 
 
-def test_a_system_that_agrees_has_a_clean_report(tmp_path: Path) -> None:
-    report = report_of(World(N), tmp_path)
+def test_a_system_that_agrees_has_a_clean_report(compared: Any) -> None:
+    report = report_of(compared["well"][2])
     assert report.met
     assert (report.totals.expected, report.totals.terminal, report.totals.gap) == (N, N, 0)
     assert report.totals.completeness == 1.0
@@ -56,11 +67,10 @@ def test_a_system_that_agrees_has_a_clean_report(tmp_path: Path) -> None:
     assert took.p50_s < (took.p99_s or 0.0) < (took.max_s or 0.0)
 
 
-def test_each_of_fifty_is_found_and_named_and_nothing_else(tmp_path: Path) -> None:
-    world = World(N, seed=5)
-    planted = plant(world)
+def test_each_of_fifty_is_found_and_named_and_nothing_else(compared: Any) -> None:
+    _, planted, answer = compared["planted"]
     assert len(planted) == sum(COUNTS.values()) == 50
-    report = report_of(world, tmp_path)
+    report = report_of(answer)
     found = {(one.material_id, one.name) for one in report.discrepancies}
     assert found == set(planted.items())
     assert len(report.discrepancies) == 50
@@ -72,7 +82,7 @@ def test_each_of_fifty_is_found_and_named_and_nothing_else(tmp_path: Path) -> No
 
 
 if __name__ == "__main__":
-    work_folder = Path(sys.argv[1])
-    given = msgspec.json.decode((work_folder / "inputs.json").read_bytes(), type=Inputs, dec_hook=lambda t, v: t(v))
-    answer = compare(given, work_folder, work_folder / "log", window_s=3600, late_s=LATE_S)
-    (work_folder / "compared.json").write_bytes(msgspec.json.encode(answer))
+    for work in map(Path, sys.argv[1:]):
+        given = msgspec.json.decode((work / "inputs.json").read_bytes(), type=Inputs, dec_hook=lambda t, v: t(v))
+        found = compare(given, work, work / "log", window_s=3600, late_s=LATE_S)
+        (work / "compared.json").write_bytes(msgspec.json.encode(found))
