@@ -1,9 +1,11 @@
 """The whole job's image rate against a bare loop of the same decode, model and FAISS calls, in one run.
 
-    .venv/bin/python benchmarks/throughput.py [--images 2000] [--alternations 5]
+    .venv/bin/python benchmarks/throughput.py [--images 2000] [--alternations 5] [--kafka]
 
 Job and bare loop alternate; each rate is the steady state, from the 10th to the 90th percentile of the outcomes; the
 last line is JSON: `ratio` (median of the pairs' ratios), `ratios`, `job_per_s`, `bare_per_s`, `n`, `cpu_ms` by part.
+`--kafka`: the same job on a topic, results to a topic, in each alternation too: `kafka_per_s`, `kafka_ratio` (to the
+bare loop) and `kafka_to_files` (medians).
 """
 
 from __future__ import annotations
@@ -66,22 +68,29 @@ def _tree_seconds(process: psutil.Process) -> float:
 
 
 def job_once(
-    state: Path, addresses: Addresses, folder: Path, count: int, run: int
+    state: Path, addresses: Addresses, folder: Path, count: int, run: str, kafka: bool = False
 ) -> tuple[list[float], dict[str, float]]:
     """Run the job on all pictures; completion times as sampled from the progress counter, and CPU ms per picture."""
+    redis.Redis.from_url(addresses.redis).flushall()  # or an earlier run's features would spare this one the model
     records = folder / f"in{run}.jsonl"
     with records.open("w") as file:
         for i in range(count):
             file.write(
                 json.dumps({"material_id": f"r{run}-{i}", "kind": "image", "media": [f"pictures/{i:05d}.jpg"]}) + "\n"
             )
+    source: dict[str, object] = {"kind": "files", "path": str(records)}
+    sink: dict[str, object] = {"kind": "files", "path": str(folder / f"out{run}")}
+    if kafka:
+        produce(addresses.kafka, f"in{run}", records, folder / "log")
+        source = {"kind": "kafka", "topic": f"in{run}", "start": "earliest", "bounded": True, "base": str(folder)}
+        sink = {"kind": "kafka", "topic": f"out{run}"}
     spec = folder / f"job{run}.yaml"
     spec.write_text(
         yaml.safe_dump(
             {
                 "name": f"throughput{run}",
-                "source": {"kind": "files", "path": str(records)},
-                "sink": {"kind": "files", "path": str(folder / f"out{run}")},
+                "source": source,
+                "sink": sink,
                 "plugins": ["image-embedding"],
             }
         )
@@ -110,30 +119,51 @@ def job_once(
     return stamps, spent
 
 
+def produce(bootstrap: str, topic: str, records: Path, log: Path) -> None:
+    """Each line of a file as a record of a new topic."""
+    from pipeline.flink import environment
+    from pipeline.flink.kafka_admin import KafkaAdmin
+    from pipeline.flink.kafka_client import KafkaProducer
+
+    environment.prepare_gateway(log)
+    with KafkaAdmin(bootstrap, {}) as admin:
+        admin.create([topic], 2, 1)
+    with KafkaProducer(bootstrap) as producer:
+        for line in records.read_bytes().splitlines():
+            producer.send(topic, line)
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--alternations", type=int, default=5)
     parser.add_argument("--batch", type=int, default=8, help="the bare loop's batch")
+    parser.add_argument("--kafka", action="store_true", help="the job on topics, too")
     args = parser.parse_args()
     model = default_cache() / "image-embedding" / "1" / "model.onnx"
     cores = len(os.sched_getaffinity(0))
-    jobs, bares, spent = list[float](), list[float](), list[dict[str, float]]()
+    jobs, bares, streams, spent = list[float](), list[float](), list[float](), list[dict[str, float]]()
     with tempfile.TemporaryDirectory(prefix="sosie-throughput-") as name:
         folder, state = Path(name), Path(name) / "state"
         paths = images.make(folder / "pictures", args.images)
-        addresses = stack.up(state)
+        addresses = stack.up(state, kafka=args.kafka)
         try:
             kinds = {"threads": bare_loop.run_threads, "processes": bare_loop.run_processes}
             rates = {k: steady_rate(f(model, paths[:600], args.batch, 0, cores)) for k, f in kinds.items()}
             best = max(rates, key=lambda kind: rates[kind])
             print(f"bare loop, first look: {', '.join(f'{k} {v:.0f}/s' for k, v in rates.items())}; taking {best}")
             for i in range(args.alternations):
-                stamps, cpu = job_once(state, addresses, folder, args.images, i)
+                stamps, cpu = job_once(state, addresses, folder, args.images, f"{i}")
                 jobs.append(steady_rate(stamps))
                 spent.append(cpu)
-                bares.append(steady_rate(kinds[best](model, paths, args.batch, i * args.images, cores)))
+                if args.kafka:
+                    stamps, _ = job_once(state, addresses, folder, args.images, f"{i}k", kafka=True)
+                    streams.append(steady_rate(stamps))
+                    print(f"{i}: on Kafka {streams[-1]:.1f}/s", flush=True)
+                bares.append(
+                    steady_rate(kinds[best](model, paths, args.batch, i * args.images * (1 + args.kafka), cores))
+                )
                 print(
                     f"{i}: job {jobs[-1]:.1f}/s, bare {bares[-1]:.1f}/s, ratio {jobs[-1] / bares[-1]:.3f}", flush=True
                 )
@@ -150,6 +180,10 @@ def main() -> None:
         "n": args.images,
         "cpu_ms": parts,
     }
+    if streams:
+        answer["kafka_per_s"] = round(statistics.median(streams), 1)
+        answer["kafka_ratio"] = round(statistics.median(s / b for s, b in zip(streams, bares, strict=True)), 4)
+        answer["kafka_to_files"] = round(statistics.median(s / j for s, j in zip(streams, jobs, strict=True)), 4)
     print(json.dumps(answer))
 
 

@@ -18,7 +18,6 @@ from pipeline.kafka.settings import KafkaSink, KafkaSource, client_properties
 
 RECORD = Types.ROW_NAMED(["key", "value", "topic", "origin", "trace_id"], [Types.STRING()] * 5)
 """What goes to `write`: a `pipeline.kafka.routing.KafkaRecord`."""
-SOURCE_UID = "kafka-source"
 SINK_NAME = "sosie_kafka_out"
 _COLUMNS = "`value`, `topic`, `partition`, `offset`, `headers`['traceparent'] AS traceparent, `key`"
 

@@ -1,0 +1,203 @@
+"""Milliseconds from a record produced to Kafka to its outcome: read from the result topic, and known to `content get`.
+
+    .venv/bin/python -m benchmarks.latency [--seconds 30] [--burst 600] [--kinds image,post,mixed]
+
+A stack with a broker of its own; one streaming job from topics to topics. For each kind a burst gives the top rate
+(outcomes a second from the 10th to the 90th percentile), and then records are sent evenly at half of it. `topic`: until
+this program has read the outcome from the result topic; `get`: until Redis, which `content get` reads, answers with it
+(asked every 4 ms). `mixed`: as many images as posts, told per kind.
+The last line is JSON: by kind `top_per_s`, `rate_per_s`, `n`, `missing`, and `topic` and `get`, each p50 and p99 in ms.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+
+import argparse
+import json
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import redis
+import yaml
+
+from benchmarks import images
+from benchmarks.throughput import steady_rate
+from deploy import stack
+from pipeline.flink import environment
+from pipeline.flink.kafka_admin import KafkaAdmin
+from pipeline.flink.kafka_client import KafkaConsumer, KafkaProducer
+
+_GET_S = 0.004
+_WAIT_S = 60.0
+POLICY = "feed"
+
+
+class Watch:
+    """When each outcome was seen; two threads, one on the result topic and one on Redis. Seconds, monotonic."""
+
+    def __init__(self, bootstrap: str, redis_url: str) -> None:
+        self.topic: dict[str, float] = {}
+        self.get: dict[str, float] = {}
+        self._open: set[str] = set()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._redis = redis.Redis.from_url(redis_url)
+        self._consumer = KafkaConsumer(bootstrap, ["results"], from_end=True)
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._read, self._ask)]
+        for thread in self._threads:
+            thread.start()
+
+    def expect(self, material_id: str) -> None:
+        """Ask Redis for it from now on."""
+        with self._lock:
+            self._open.add(material_id)
+
+    def wait(self, names: Sequence[str], seconds: float) -> list[str]:
+        """Those that both have not told when time is up."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not all(n in self.topic and n in self.get for n in names):
+            time.sleep(0.02)
+        return [n for n in names if n not in self.topic or n not in self.get]
+
+    def close(self) -> None:
+        """End both threads."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _read(self) -> None:
+        with self._consumer as consumer:
+            while not self._stop.is_set():
+                for record in consumer.poll(0.1):
+                    self.topic.setdefault(str(record.key), time.monotonic())
+
+    def _ask(self) -> None:
+        while not self._stop.wait(_GET_S):
+            with self._lock:
+                names = list(self._open)
+            if not names:
+                continue
+            pipe = self._redis.pipeline(transaction=False)
+            for name in names:
+                pipe.hexists(f"sosie:outcome:{name}", POLICY)
+            known = [name for name, there in zip(names, pipe.execute(), strict=True) if there]
+            now = time.monotonic()
+            for name in known:
+                self.get[name] = now
+            with self._lock:
+                self._open.difference_update(known)
+
+
+class Load:
+    """Sends records of a kind; every one is new to the system."""
+
+    def __init__(self, producer: KafkaProducer, watch: Watch, pictures: int) -> None:
+        self._producer, self._watch, self._pictures = producer, watch, pictures
+        self._number = 0
+
+    def send(self, kind: str) -> tuple[str, float]:
+        """One record: its name, and when it was handed to the producer."""
+        i, self._number = self._number, self._number + 1
+        name = f"l-{kind}-{i}"
+        record: dict[str, Any] = {"material_id": name, "kind": kind}
+        if kind == "image":
+            record["media"] = [f"pictures/{i % self._pictures:05d}.jpg"]
+        else:
+            record["text"] = (
+                f"Heron {i} of {i * 7919 % 10007} stood in the water near lock {i * 31 % 997} at {i % 24} h."
+            )
+        self._watch.expect(name)
+        sent = time.monotonic()
+        self._producer.send(f"{kind}s", json.dumps(record).encode(), name)
+        return name, sent
+
+    def evenly(self, kinds: Sequence[str], rate: float, seconds: float) -> dict[str, float]:
+        """`rate` records a second in all, kinds in turn; name -> when it was sent."""
+        sent = {}
+        began = time.monotonic()
+        for i in range(int(rate * seconds)):
+            time.sleep(max(0.0, began + i / rate - time.monotonic()))
+            name, at = self.send(kinds[i % len(kinds)])
+            sent[name] = at
+        self._producer.flush()
+        return sent
+
+
+def percentiles(sent: dict[str, float], seen: dict[str, float]) -> dict[str, float]:
+    """p50 and p99 in ms of those that were seen."""
+    took = sorted((seen[name] - at) * 1000.0 for name, at in sent.items() if name in seen)
+    if not took:
+        return {}
+    return {"p50": round(statistics.median(took), 1), "p99": round(took[min(len(took) - 1, int(len(took) * 0.99))], 1)}
+
+
+def measure(load: Load, watch: Watch, kinds: Sequence[str], args: argparse.Namespace) -> dict[str, Any]:
+    """Top rate of a burst, then half of it; figures per kind where there are several."""
+    burst = [load.send(kinds[i % len(kinds)])[0] for i in range(args.burst)]
+    lost = watch.wait(burst, _WAIT_S + args.burst / 5)
+    top = steady_rate(sorted(watch.topic[name] for name in burst if name in watch.topic))
+    sent = load.evenly(kinds, top / 2, args.seconds)
+    missing = len(lost) + len(watch.wait(list(sent), _WAIT_S))
+    told = {"top_per_s": round(top, 1), "rate_per_s": round(top / 2, 1), "n": len(sent), "missing": missing}
+    for kind in kinds:
+        own = {name: at for name, at in sent.items() if name.startswith(f"l-{kind}-")}
+        figures = {"topic": percentiles(own, watch.topic), "get": percentiles(own, watch.get)}
+        told |= figures if len(kinds) == 1 else {kind: figures}
+    return told
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--burst", type=int, default=600)
+    parser.add_argument("--pictures", type=int, default=4000, help="different ones; each is an upload of its own")
+    parser.add_argument("--kinds", default="image,post,mixed")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="sosie-latency-") as name:
+        folder, state = Path(name), Path(name) / "state"
+        images.make(folder / "pictures", args.pictures)
+        spec = folder / "latency.yaml"
+        source = {"kind": "kafka", "topics": ["images", "posts"], "start": "earliest", "base": str(folder)}
+        plugins = ["image-embedding", "text-embedding"]
+        sink = {"kind": "kafka", "topic": "results"}
+        spec.write_text(yaml.safe_dump({"name": "latency", "source": source, "sink": sink, "plugins": plugins}))
+        addresses = stack.up(state, kafka=True)
+        environment.prepare_gateway(folder / "log")
+        with KafkaAdmin(addresses.kafka, {}) as admin:
+            admin.create(["images", "posts", "results", "results-dead"], 2, 1)
+        command = [sys.executable, "-m", "pipeline.cli.main", "run", str(spec), "--state", str(state), "--json"]
+        job = subprocess.Popen(command, stdout=subprocess.PIPE)
+        watch = Watch(addresses.kafka, addresses.redis)
+        told: dict[str, Any] = {}
+        try:
+            with KafkaProducer(addresses.kafka, {"linger.ms": "0"}) as producer:
+                load = Load(producer, watch, args.pictures)
+                warm = [load.send(kind)[0] for kind in ("image", "post") for _ in range(40)]
+                if left := watch.wait(warm, 180.0):
+                    raise SystemExit(f"{len(left)} of the first {len(warm)} records have no outcome after 180 s")
+                for each in args.kinds.split(","):
+                    kinds = ["image", "post"] if each == "mixed" else [each]
+                    told[each] = measure(load, watch, kinds, args)
+                    print(each, json.dumps(told[each]), flush=True)
+        finally:
+            watch.close()
+            job.send_signal(signal.SIGINT)
+            job.communicate(timeout=120)
+            stack.down(state)
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()
