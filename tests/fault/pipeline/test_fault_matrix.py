@@ -20,11 +20,9 @@ def test_a_killed_worker_and_a_cut_connection_lose_nothing_and_give_no_second_id
 ) -> None:
     fault = Fault("short", ("python-worker",), network="reset", server="index", held=2.0)
     with Bed(tmp_path, proxied=True, running=system.state) as bed:
-        case = run_case(
-            bed, MediaKit(bed.input), fault, Load(records=50, rate=25.0, reconcile=False), random.Random(11)
-        )
+        case = run_case(bed, MediaKit(bed.input), fault, Load(records=50, after=60, reconcile=False), random.Random(11))
     assert not case.error, case.error
     assert case.sound, case
-    assert case.sent == case.outcomes >= 150
+    assert case.sent == case.outcomes >= 80
     assert len(case.killed) >= 2
     assert case.recovery_s > 0

@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("--no-reconcile", action="store_true", help="spare the system its own report on each case")
     options = parser.parse_args()
     begun = time.monotonic()
-    load = Load(options.records, options.rate, not options.no_reconcile)
+    load = Load(options.records, options.rate, reconcile=not options.no_reconcile)
     kafka = options.source == "kafka"
     wanted = [fault for fault in matrix(options.seed, kafka) if fnmatch(fault.name, options.cases)]
     done: list[Case] = []

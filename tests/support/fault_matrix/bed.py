@@ -133,17 +133,11 @@ class Bed:
         client.stop()
         client.close()
         # The proxy's address is announced straight to ZooKeeper: the announcer is not what the network is spoiled for.
-        announcer = subprocess.Popen(
-            [
-                *(sys.executable, "-P", "-m", "model_plugins.discovery.announce"),
-                *("--triton-grpc", self.proxies["triton"].address),
-                *("--zookeeper", self.servers.zookeeper + CHROOT),
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+        self._beside(
+            "model_plugins.discovery.announce",
+            *("--triton-grpc", self.proxies["triton"].address),
+            *("--zookeeper", self.servers.zookeeper + CHROOT),
         )
-        self._open.callback(announcer.wait, 20)
-        self._open.callback(announcer.terminate)
         given = GivenAddresses(
             zookeeper=self.proxies["zookeeper"].address + CHROOT,
             redis=f"redis://{self.proxies['redis'].address}/0",
@@ -155,6 +149,15 @@ class Bed:
         stack.up(self.job_state, given)
         # Reconciliation reads the index's log, and a job the index's policies, where the state folder is.
         (self.job_state / "index").symlink_to(self.stack_state / "index")
+        # A stack of which every server runs elsewhere starts no pump, and this job is not waited for by who submits it.
+        self._beside("reconcile.retry.server", "--state", str(self.job_state), "--redis", given.redis)
+
+    def _beside(self, module: str, *arguments: str) -> None:
+        """A program that runs as long as the bed."""
+        with (self.folder / f"{module}.log").open("ab") as log:
+            process = subprocess.Popen([sys.executable, "-P", "-m", module, *arguments], stdout=log, stderr=log)
+        self._open.callback(process.wait, 20)
+        self._open.callback(process.terminate)
 
     def kill_part(self, name: str) -> list[str]:
         """`kill -9` of a part of the local stack; its supervisor starts it again. The broker behind a proxy is ours."""

@@ -19,23 +19,23 @@ from pipeline import lookups
 from vector_index.client import IndexClient
 
 POLICY = "feed"
-AFTER_RECORDS = 150
-"""So many enter after the fault at least: every kind is among them."""
 ANSWER_SECONDS = 180.0
 _PAGE = 200
 
 
 class Load(msgspec.Struct, frozen=True):
-    """`records` at least, at `rate` a second. `reconcile`: whether the system is asked for its own report after it."""
+    """`records` at least, at `rate` a second, and `after` of them after the fault: every kind is among fifty.
+    `reconcile`: whether the system is asked for its own report after it."""
 
     records: int = 500
     rate: float = 25.0
+    after: int = 150
     reconcile: bool = True
 
     @property
     def patience(self) -> float:
         """Seconds in which they can be out."""
-        return 60.0 + 3 * (self.records + AFTER_RECORDS) / self.rate
+        return 60.0 + 3 * (self.records + self.after) / self.rate
 
 
 def run_case(bed: Bed, kit: MediaKit, fault: Fault, load: Load, chance: random.Random) -> Case:
@@ -53,7 +53,7 @@ def run_case(bed: Bed, kit: MediaKit, fault: Fault, load: Load, chance: random.R
         case.killed = fault.strike(bed)
         healed = time.time()
         case.fault_s = round(healed - struck, 2)
-        feed.await_sent(max(load.records, len(feed.sent) + AFTER_RECORDS), load.patience)
+        feed.await_sent(max(load.records, len(feed.sent) + load.after), load.patience)
     except Exception:
         case.error = traceback.format_exc()
     finally:
