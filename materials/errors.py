@@ -12,7 +12,12 @@ from __future__ import annotations
 
 
 class SosieError(Exception):
-    """Base of every error that sosie raises on purpose."""
+    """Base of every error that sosie raises on purpose.
+
+    `plugin`: `name@version` of the plug-in at whose work it happened, "" where it was none's.
+    """
+
+    plugin = ""
 
 
 class Retryable(SosieError):

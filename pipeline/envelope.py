@@ -18,8 +18,9 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     `base`: the input file's folder; `line`: the input line as it came, for a dead letter; `entered_at`: epoch seconds
     of its first attempt: windows of the ledger go by it, whatever attempt ends it.
     `source`: the file, relative to the job's source, or the topic; `partition`: 0 for files; `offset`: -1 where the
-    source does not tell it. `attempt`: of the whole job, 1 for a record that comes from the source. `key`: the Kafka
-    record's own, "" for files.
+    source does not tell it. `attempt`: of the whole job, 1 for a record that comes from the source; a record that comes
+    back from the retry queue counts on. `key`: the Kafka record's own, "" for files. `dropped`: a person's reason to
+    end it in the queue.
     `parent_span`, `sampled`: of the producer's W3C trace context, where the record brought one. `parsed`: when this
     pass was parsed, start and end in epoch nanoseconds.
     """
@@ -41,6 +42,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     parent_span: str = ""
     sampled: bool = False
     parsed: tuple[int, int] = (0, 0)
+    dropped: str = ""
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +95,10 @@ def unpack_envelope(data: bytes) -> Envelope:
 def unpack_finished(data: bytes) -> Finished:
     """The inverse of `pack`."""
     return _finished.decode(data)
+
+
+HANDED_OVER = b"\xc1"
+"""First byte of what leaves the operator for the retry queue; no msgpack begins with it."""
 
 
 def result_line(outcome: Outcome) -> str:

@@ -23,10 +23,12 @@ from deploy.parts.index import NAME as INDEX
 from materials.errors import Permanent, UsageError
 from model_plugins import registry
 from model_plugins.balancing import by_name
+from pipeline.bounded_end import end_of
 from pipeline.flink.plan import JobPlan, plan
 from pipeline.job_control import records
 from pipeline.job_control.records import Incarnation, JobRecord
 from pipeline.projection import PROGRESS
+from pipeline.retrying import Returned, Waiting, pump_beside
 from pipeline.run_bounds import RunBounds, needs_broker
 from pipeline.run_records import process_mark, recorded, write_start
 from pipeline.runs import RunSummary, new_run_id
@@ -112,10 +114,10 @@ def run_job(
         stack_seconds = time.monotonic() - began
         job = plan(spec, addresses, folder, new_run_id(spec.name))
         bounds = RunBounds(job)
-        job, total = bounds.job, bounds.total()
+        job = bounds.job
         progress.stage("starting the job")
         with recorded(job, process_mark()):
-            seconds = _execute(job, folder, progress, total)
+            seconds = _execute(bounds, folder, progress)
         summary = _summary(bounds, folder, seconds=seconds, stack_seconds=stack_seconds)
     finally:
         if ours:
@@ -240,7 +242,9 @@ def launch(
     write_start(job, f"{cluster}#{stay.job_id}")
     if not wait:
         return Submitted(stay.job_id, job.run_id)
-    _follow(client, _counts_of(job), progress, bounds.total())
+    with pump_beside(job.addresses.redis, folder), Waiting(job.addresses.redis, folder, job) as waiting:
+        over = end_of(job, bounds.total, waiting.count)
+        _follow(client, _counts_of(job), progress, bounds.total(), over, folder / "checkpoints" / job.run_id)
     summary = _summary(bounds, folder, seconds=time.monotonic() - began, stack_seconds=0.0)
     return Submitted(stay.job_id, job.run_id, summary)
 
@@ -265,27 +269,44 @@ def _all_given(given: GivenAddresses) -> Addresses | None:
     )
 
 
-def _execute(job: JobPlan, folder: Path, progress: Progress, total: int | None) -> float:
+def _execute(bounds: RunBounds, folder: Path, progress: Progress) -> float:
     """Seconds from submission to the end of the job."""
     from pipeline.flink import environment, graph
 
+    job, total = bounds.job, bounds.total()
     environment.prepare_gateway(folder / "log")
     checkpoints = folder / "checkpoints" / job.run_id
-    env = environment.mini_cluster(job.spec, checkpoints)
-    graph.build(env, job)
-    began = time.monotonic()
-    client = env.execute_async(job.run_id)
     read_counts = _counts_of(job)
-    try:
-        _follow(client, read_counts, progress, total)
-    except KeyboardInterrupt:
-        _stop(client, folder / "savepoints", progress)
-    shutil.rmtree(checkpoints, ignore_errors=True)  # of an ended job; its savepoint stands apart
-    return time.monotonic() - began
+    seconds = 0.0
+    with pump_beside(job.addresses.redis, folder), Waiting(job.addresses.redis, folder, job) as waiting:
+        over = end_of(job, bounds.total, waiting.count)
+        returned = Returned(waiting, folder, job)
+        again: list[Path] | None = None
+        while again != []:  # a streaming job has one round: what comes back goes through its second source
+            env = environment.mini_cluster(job.spec, checkpoints)
+            graph.build(env, job, again)
+            began = time.monotonic()
+            client = env.execute_async(job.run_id)
+            try:
+                _follow(client, read_counts, progress, total, over, checkpoints)
+            except KeyboardInterrupt:
+                _stop(client, folder / "savepoints", progress)
+                return seconds + time.monotonic() - began
+            again = returned.all() if job.spec.mode == "batch" else []
+            seconds += time.monotonic() - began
+    shutil.rmtree(checkpoints, ignore_errors=True)  # of an ended job; a savepoint of a stopped one stands apart
+    return seconds
 
 
-def _follow(client: Any, counts: Callable[[], dict[str, int]], progress: Progress, total: int | None) -> None:
-    """Poll until the job ends.
+def _follow(
+    client: Any,
+    counts: Callable[[], dict[str, int]],
+    progress: Progress,
+    total: int | None,
+    over: Callable[[], bool],
+    savepoints: Path,
+) -> None:
+    """Poll until the job ends, or end it when the run is over.
 
     Raises:
         Permanent: it failed.
@@ -295,6 +316,12 @@ def _follow(client: Any, counts: Callable[[], dict[str, int]], progress: Progres
     while not ended.done():
         time.sleep(_POLL_S)
         progress.update(counts(), total)
+        if over():
+            try:
+                _stop(client, savepoints, progress)
+            except Permanent as error:  # it is cancelled then; all it had to commit is committed
+                _log.warning("finished_job_did_not_stop", error=str(error))
+            return
     try:
         ended.result()
     except Exception as error:

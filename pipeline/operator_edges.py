@@ -23,6 +23,8 @@ from pipeline.assigner import BatchingAssigner
 from pipeline.envelope import Envelope
 from pipeline.feature_cache import FeatureCache
 from pipeline.feature_tap import FeatureTap
+from pipeline.found_so_far import FoundSoFar
+from pipeline.hand_over import HandOver, rules_of
 from pipeline.kafka.settings import KafkaSink
 from pipeline.lineup import Lineup
 from pipeline.media.limits import MediaAccess, MediaLimits
@@ -34,6 +36,8 @@ from pipeline.tracing.operator import OperatorTracing
 from pipeline.tracing.steps import TracedAssigner, TracedCache, TracedMedia, TracedPublisher
 from pipeline.understanding import Understanding
 from pipeline.worker_watches import WorkerWatches
+from reconcile.retry.admission import Admission
+from reconcile.retry.entry import Entry
 
 ZONE = "SOSIE_ZONE"
 """Environment: where this worker is, for the strategy `zone-aware`."""
@@ -54,9 +58,12 @@ class OperatorEdges:
         state: the system's folder.
         run_id: names the run.
         branch: the kind of material.
+        chain: the run whose input this one goes on with; empty for its own.
     """
 
-    def __init__(self, spec: JobSpec, addresses: Addresses, state: Path, run_id: str, branch: Branch) -> None:
+    def __init__(
+        self, spec: JobSpec, addresses: Addresses, state: Path, run_id: str, branch: Branch, chain: str = ""
+    ) -> None:
         kinds = _MEDIA_OF[branch]
         ours = [name for name in spec.plugin_names if is_built_in(target_of(name)) or not target_of(name)]
         pixels = [name for name, manifest in _manifests(ours).items() if manifest.media in kinds and _decoded(manifest)]
@@ -95,6 +102,16 @@ class OperatorEdges:
             jitter=random.random,
             deadline_s=spec.checkpoints.record_deadline_s,
             attempts=self._tracing,
+            queue=HandOver(
+                rules=rules_of(spec),
+                leave=Admission(addresses.redis, spec.retry.queue.max_entries),
+                job=spec.name,
+                policy=spec.policy,
+                run_id=chain or run_id,
+                now=time.time,
+                jitter=random.random,
+            ),
+            so_far=FoundSoFar(addresses.redis),
         )
 
     async def connect(self) -> None:
@@ -112,7 +129,7 @@ class OperatorEdges:
         """What was just published of a material, for a sink that wants it; by material id, its own and its parts'."""
         return self._tap.take(envelope.material_id) if self._tap is not None else {}
 
-    async def understand(self, envelope: Envelope) -> Outcome:
+    async def understand(self, envelope: Envelope) -> Outcome | Entry:
         """`Understanding.understand`, traced."""
         return await self._tracing.follow(envelope, self.understanding.understand)
 

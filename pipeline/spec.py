@@ -87,12 +87,30 @@ class Limits(_Frozen):
     memory_bytes: Annotated[int, Field(ge=768 << 20)] = 2 << 30
 
 
+class RetryLimits(_Frozen):
+    """How long a record whose failure may pass is tried. `attempts`: over all, those inside the operator included;
+    `base_s`, `max_s`: of the backoff in the retry queue, its first ceiling and its highest."""
+
+    attempts: Annotated[int, Field(ge=1, le=1000)] = 10
+    base_s: Annotated[float, Field(gt=0)] = 2.0
+    max_s: Annotated[float, Field(gt=0)] = 120.0
+
+
+class RetryQueue(RetryLimits):
+    """Where a record waits once its attempts inside the operator are spent. `max_entries`: a full queue takes no more,
+    and records wait in the operators; count it for all jobs that share a Redis."""
+
+    max_entries: Annotated[int, Field(ge=1)] = 100_000
+
+
 class Retry(_Frozen):
-    """Attempts of a record whose failure may pass, with full-jitter exponential backoff between them."""
+    """Attempts inside the operator, for a failure that passes at once, with full-jitter exponential backoff between
+    them; then the queue."""
 
     attempts: Annotated[int, Field(ge=1, le=20)] = 3
     base_s: Annotated[float, Field(gt=0)] = 2.0
     max_s: Annotated[float, Field(gt=0)] = 10.0
+    queue: RetryQueue = RetryQueue()
 
 
 class Tracing(_Frozen):
@@ -125,7 +143,8 @@ class PluginUse(_Frozen):
     `need`: a material whose `required` plug-in fails is tried again, then `dead`; one whose `optional` plug-in fails
     goes on with that feature missing and marked. `patience_s`: for an optional one. `balancer`, `hedging`, `wire`: how
     its model calls choose a server, whether a slow one gets a second attempt beside it, and what is spoken.
-    `deadline_s`: for one model call over all its attempts; more for a model that takes seconds.
+    `deadline_s`: for one model call over all its attempts; more for a model that takes seconds. `retry`: instead of the
+    job's `retry.queue`, for records that this plug-in failed on.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -135,6 +154,7 @@ class PluginUse(_Frozen):
     wire: Literal["grpc", "http"] = "grpc"
     patience_s: Annotated[float, Field(gt=0)] = 5.0
     deadline_s: Annotated[float, Field(gt=0)] = 10.0
+    retry: RetryLimits | None = None
 
 
 class Registered(_Frozen):

@@ -1,13 +1,15 @@
 """One material, from its parsed line to its published outcome: extract, assign, publish. Knows nothing of Flink.
 
-Failures end in one of three ways: bad input is `rejected`; what may pass is tried again with full-jitter backoff, each
-step from where it stopped; when the attempts are spent, or the failure is permanent, the outcome is `dead`.
+Failures end in one of four ways: bad input is `rejected`; what may pass is tried again with full-jitter backoff, each
+step from where it stopped; when it does not pass soon, the record goes to the retry queue and comes back later; when
+all attempts are spent, or the failure is permanent, the outcome is `dead`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from hashlib import sha256 as sha256_of
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
@@ -26,6 +28,8 @@ from pipeline.material_order import MaterialOrder
 from pipeline.media.fingerprint import fingerprint
 from pipeline.media.medium import Prepared
 from pipeline.spec import Retry
+from reconcile.retry.backoff import pause
+from reconcile.retry.entry import Entry
 from vector_index.spaces.factory import EVIDENCE
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".flv", ".ts", ".mpg", ".mpeg", ".3gp"})
@@ -85,6 +89,26 @@ class Cache(Protocol):
         ...
 
 
+class FoundSoFar(Protocol):
+    """Features of media and texts of which others are still missing, by the hash of what they are of."""
+
+    async def keep(self, found: Mapping[str, Features]) -> None:
+        """For a later attempt, perhaps of another worker."""
+        ...
+
+    async def known(self, name: str) -> Features:
+        """What was kept; nothing is always right."""
+        ...
+
+
+class RetryQueue(Protocol):
+    """Where a record waits for a later attempt."""
+
+    async def take(self, envelope: Envelope, error: Retryable, attempt: int) -> Entry | None:
+        """Returns once the queue has given leave; None: the record's attempts are spent."""
+        ...
+
+
 class Extracted(msgspec.Struct, frozen=True):
     """What the index is told of a material, and what was found, by material id: its own and its parts'.
 
@@ -118,6 +142,8 @@ class Understanding:
         index: assigns content IDs.
         projection: Redis.
         retry: attempts and backoff.
+        queue: takes what does not pass soon; without one such a record is `dead`.
+        so_far: keeps features for records in the queue.
         now: epoch seconds.
         jitter: uniform in 0..1.
         deadline_s: for one record over all its attempts: what holds a bundle longer holds a checkpoint.
@@ -139,6 +165,8 @@ class Understanding:
         jitter: Callable[[], float],
         deadline_s: float = 300.0,
         attempts: AttemptObserver | None = None,
+        queue: RetryQueue | None = None,
+        so_far: FoundSoFar | None = None,
     ) -> None:
         self._observer = attempts or Unobserved()
         self._policy = policy
@@ -151,24 +179,42 @@ class Understanding:
         self._retry = retry
         self._now = now
         self._jitter = jitter
+        self._queue = queue
+        self._so_far = so_far
         self._deadline_s = deadline_s
         self._order = MaterialOrder()
 
-    async def understand(self, envelope: Envelope) -> Outcome:
-        """The outcome of one input line, published in Redis. Never raises for a record's sake.
+    async def understand(self, envelope: Envelope) -> Outcome | Entry:
+        """The outcome of one input line, published in Redis, or its place in the retry queue: then it has no outcome
+        yet. Never raises for a record's sake.
 
-        Revisions of one material take their turns; whoever is not done at the deadline is given up.
+        Revisions of one material take their turns; whoever is not done at the deadline is tried later.
         """
-        progress = _Progress()
+        progress = _Progress(envelope.attempt)
+        if envelope.dropped:
+            reason = f"dropped: {envelope.dropped}"
+            return await self._publish_refusal(
+                outcomes.ended(envelope, "dead", reason, envelope.attempt - 1, self._now())
+            )
         try:
             async with asyncio.timeout(self._deadline_s), self._order.turn(envelope.material_id):
                 return await self._attempts(envelope, progress)
         except TimeoutError:
-            late = f"it took longer than its deadline of {self._deadline_s:g} s"
-            return await self._give_up(envelope, late, progress.attempt)
+            late = Retryable(f"it took longer than its deadline of {self._deadline_s:g} s")
+            return await self._later(envelope, progress, late)
+        except Retryable as error:
+            return await self._later(envelope, progress, error)
 
     async def _attempts(self, envelope: Envelope, progress: _Progress) -> Outcome:
-        for attempt in range(1, self._retry.attempts + 1):
+        """Those inside the operator.
+
+        Raises:
+            Retryable: they are spent.
+        """
+        # a record that comes back has waited already: one attempt, then the queue again
+        first = envelope.attempt
+        last = first if progress.returned else self._retry.attempts
+        for attempt in range(first, last + 1):
             progress.attempt = attempt
             try:
                 return await self._once(envelope, progress, attempt)
@@ -178,12 +224,13 @@ class Understanding:
                 progress.refusal = outcomes.ended(envelope, "dead", f"permanent: {error}", attempt, self._now())
             except Retryable as error:
                 _log.warning("retry", material_id=envelope.material_id, attempt=attempt, error=str(error))
-                last = attempt == self._retry.attempts
-                pause = 0.0 if last else self._pause(error, attempt)
-                self._observer.attempt_failed(attempt, error, pause)
-                if last:
-                    return await self._give_up(envelope, str(error), attempt)
-                await asyncio.sleep(pause)
+                wish = error.retry_after if isinstance(error, Overloaded) else 0.0
+                spent = attempt == last or (self._queue is not None and wish > self._retry.max_s)
+                wait = pause(attempt - first, self._retry.base_s, self._retry.max_s, self._jitter(), wish)
+                self._observer.attempt_failed(attempt, error, 0.0 if spent else wait)
+                if spent:
+                    raise
+                await asyncio.sleep(wait)
             except Exception as error:
                 # A bug of ours or of a plug-in must cost one record, loudly, and never the job.
                 _log.exception("unexpected", material_id=envelope.material_id)
@@ -202,7 +249,7 @@ class Understanding:
             await self._projection.publish(refused, {}, {})
             return refused
         if progress.extracted is None:
-            progress.extracted = await self._extract(material, Path(envelope.base))
+            progress.extracted = await self._extract(material, Path(envelope.base), progress)
         if progress.assignment is None:
             progress.assignment = await self._index.assign_one(progress.extracted.item)
         taken = progress.assignment.outcome in ("unique", "duplicate")
@@ -213,21 +260,24 @@ class Understanding:
         await self._projection.publish(outcome, features, progress.extracted.stamps if taken else {})
         return outcome
 
-    async def _extract(self, material: Material, base: Path) -> Extracted:
+    async def _extract(self, material: Material, base: Path, progress: _Progress) -> Extracted:
         if material.op == "delete":
             return Extracted(self._item(material, NO_FINGERPRINT, {}), {}, {})
         if material.kind == "post":
-            return await self._extract_post(material, base)
-        sha256, found = await self._medium(material.media[0], base, material.kind, material.text)
+            return await self._extract_post(material, base, progress)
+        sha256, found = await self._medium(material.media[0], base, material.kind, material.text, progress)
         item = self._item(material, fingerprint(material.text, [sha256]), found.features)
         return Extracted(item, {material.material_id: found}, {material.material_id: sha256})
 
-    async def _extract_post(self, material: Material, base: Path) -> Extracted:
+    async def _extract_post(self, material: Material, base: Path, progress: _Progress) -> Extracted:
         kinds = [media_kind(uri) for uri in material.media]
         media = await asyncio.gather(
-            *(self._medium(uri, base, kind, material.text) for uri, kind in zip(material.media, kinds, strict=True))
+            *(
+                self._medium(uri, base, kind, material.text, progress)
+                for uri, kind in zip(material.media, kinds, strict=True)
+            )
         )
-        own = await self._runtime.run("text", {}, media=TextMedia(material.text), text=material.text)
+        own = await self._text(material.text, progress)
         parts = tuple(
             AssignItem(
                 material_id=f"{material.material_id}/{i}",
@@ -250,11 +300,17 @@ class Understanding:
             {name: sha256 for name, (sha256, _) in of_parts.items()},
         )
 
-    async def _medium(self, uri: str, base: Path, kind: Kind, text: str) -> tuple[bytes, Findings]:
+    async def _text(self, text: str, progress: _Progress) -> Findings:
+        async def run(known: Features, found: Features) -> Findings:
+            return await self._runtime.run("text", {}, media=TextMedia(text), text=text, known=known, found=found)
+
+        return await self._going_on(sha256_of(text.encode("utf-8", "surrogatepass")).hexdigest(), progress, {}, run)
+
+    async def _medium(self, uri: str, base: Path, kind: Kind, text: str, progress: _Progress) -> tuple[bytes, Findings]:
         medium: Literal["image", "video"] = "video" if kind == "video" else "image"
         prepared = await self._media.prepare(uri, base, medium, self._runtime.wants(medium))
 
-        async def compute(known: Features) -> Findings:
+        async def run(known: Features, found: Features) -> Findings:
             return await self._runtime.run(
                 medium,
                 prepared.tensors,
@@ -263,9 +319,31 @@ class Understanding:
                 encoded=prepared.encoded,
                 text=text,
                 known=known,
+                found=found,
             )
 
+        async def compute(known: Features) -> Findings:
+            return await self._going_on(prepared.sha256.hex(), progress, known, run)
+
         return prepared.sha256, await self._cache.find(medium, prepared.sha256, compute)
+
+    async def _going_on(
+        self,
+        name: str,
+        progress: _Progress,
+        known: Features,
+        run: Callable[[Features, Features], Awaitable[Findings]],
+    ) -> Findings:
+        """`run` with what earlier attempts found, so that only the plug-ins that failed are called again."""
+        earlier = progress.found.get(name)
+        if earlier is None:
+            earlier = await self._so_far.known(name) if self._so_far is not None and progress.returned else {}
+        known = {**earlier, **known}
+        found: Features = {}
+        try:
+            return await run(known, found)
+        finally:
+            progress.found[name] = known | found
 
     def _of_evidence(self, features: Features) -> Features:
         return {
@@ -291,11 +369,16 @@ class Understanding:
             op=material.op,
         )
 
-    def _pause(self, error: Retryable, attempt: int) -> float:
-        """Full jitter (AWS Architecture Blog, 2015); an overloaded server's own wish comes on top."""
-        ceiling = min(self._retry.max_s, self._retry.base_s * 2.0 ** (attempt - 1))
-        wish = error.retry_after if isinstance(error, Overloaded) else 0.0
-        return wish + ceiling * self._jitter()
+    async def _later(self, envelope: Envelope, progress: _Progress, error: Retryable) -> Outcome | Entry:
+        """Outside the deadline: while the queue is away the record waits here, and no checkpoint passes."""
+        attempt = progress.attempt
+        entry = None if self._queue is None else await self._queue.take(envelope, error, attempt)
+        if entry is None:
+            reason = f"retries_spent: {error}"
+            return await self._publish_refusal(outcomes.ended(envelope, "dead", reason, attempt, self._now()))
+        if self._so_far is not None and progress.found:
+            await self._so_far.keep(progress.found)
+        return entry
 
     async def _publish_refusal(self, refusal: Outcome) -> Outcome:
         """A refusal is final whether or not Redis takes it: the sink is the record, Redis a projection of it."""
@@ -305,18 +388,16 @@ class Understanding:
             _log.warning("refusal not in Redis", material_id=refusal.material_id, error=str(error))
         return refusal
 
-    async def _give_up(self, envelope: Envelope, error: str, attempts: int) -> Outcome:
-        reason = f"retries_spent: {error}"
-        return await self._publish_refusal(outcomes.ended(envelope, "dead", reason, attempts, self._now()))
-
 
 class _Progress:
     """What earlier attempts of one record finished."""
 
-    __slots__ = ("assignment", "attempt", "extracted", "refusal")
+    __slots__ = ("assignment", "attempt", "extracted", "found", "refusal", "returned")
 
-    def __init__(self) -> None:
-        self.attempt = 1
+    def __init__(self, attempt: int) -> None:
+        self.attempt = attempt
+        self.returned = attempt > 1
+        self.found: dict[str, Features] = {}
         self.extracted: Extracted | None = None
         self.assignment: Assignment | None = None
         self.refusal: Outcome | None = None

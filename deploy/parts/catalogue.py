@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploy.addresses import ENVIRONMENT, GivenAddresses
-from deploy.parts import announcer, gateway, index, kafka, triton, valkey, zookeeper
+from deploy.parts import announcer, gateway, index, kafka, retry_pump, triton, valkey, zookeeper
 from deploy.parts.part import Part
 
 ALL: tuple[Part, ...] = (
@@ -13,6 +13,7 @@ ALL: tuple[Part, ...] = (
     triton.PART,
     announcer.PART,
     gateway.PART,
+    retry_pump.PART,
     kafka.PART,
 )
 """In the order of their start; they are stopped in the opposite one."""
@@ -25,7 +26,8 @@ def given_parts(given: GivenAddresses) -> dict[str, str]:
 
 def parts_to_start(given: GivenAddresses, with_kafka: bool = False) -> list[Part]:
     """The parts to start here. Whoever gives both ZooKeeper and Triton announces the one in the other himself; the
-    gateway stands beside an index that is started here; a broker only where it is asked for."""
+    gateway stands beside an index that is started here; a broker only where it is asked for; a retry pump wherever
+    something is started, since the state folder is here (where nothing is, `sosie run` brings its own)."""
     elsewhere = set(given_parts(given))
     if not with_kafka:
         elsewhere.add(kafka.NAME)
@@ -33,7 +35,8 @@ def parts_to_start(given: GivenAddresses, with_kafka: bool = False) -> list[Part
         elsewhere.add(gateway.NAME)
     if {zookeeper.NAME, triton.NAME} <= elsewhere:
         elsewhere.add(announcer.NAME)
-    return [part for part in ALL if part.name not in elsewhere]
+    parts = [part for part in ALL if part.name not in elsewhere]
+    return [] if [part.name for part in parts] == [retry_pump.NAME] else parts
 
 
 def stop_layers(parts: list[Part]) -> list[list[Part]]:

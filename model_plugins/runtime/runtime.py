@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from materials.errors import Permanent, Rejected, UsageError
+from materials.errors import Permanent, Rejected, SosieError, UsageError
 from materials.records import Feature, Features
 from model_plugins.balancing import Balancer
 from model_plugins.client.model_client import ModelClient
@@ -118,6 +118,7 @@ class PluginRuntime:
         encoded: bytes | None = None,
         text: str = "",
         known: Features | None = None,
+        found: Features | None = None,
     ) -> Findings:
         """All features of one medium.
 
@@ -129,6 +130,7 @@ class PluginRuntime:
             encoded: the file, for those that send it as it is.
             text: of the material, for plug-ins that fuse.
             known: features of the same bytes, computed before: their plug-ins are not run.
+            found: gets the features, also when this raises: what the other plug-ins found is then not lost.
 
         Raises:
             UsageError: tensors of a plug-in that is not active.
@@ -145,13 +147,18 @@ class PluginRuntime:
         # one picture of what is active, for the whole medium: a version that is replaced meanwhile is not lost to it
         active = list(self._active.values())
         with self._leases.hold(active):
-            return await self._run(active, kind, given, text, known)
+            return await self._run(active, kind, given, text, known, {} if found is None else found)
 
     async def _run(
-        self, active: Sequence[ActivePlugin], kind: MediaKind, given: _Given, text: str, known: Features | None
+        self,
+        active: Sequence[ActivePlugin],
+        kind: MediaKind,
+        given: _Given,
+        text: str,
+        known: Features | None,
+        features: Features,
     ) -> Findings:
         at_work = [each for each in active if _takes(each, kind)]
-        features: Features = {}
         todo: list[_Step] = []
         for each in at_work:
             key, model = self._resolve(each.manifest)
@@ -284,6 +291,8 @@ def _sort_out(asked: Sequence[tuple[str, ActivePlugin]], found: Sequence[_Found]
     missing: dict[str, str] = {}
     fatal: list[Exception] = []
     for (key, plugin), each in zip(asked, found, strict=True):
+        if isinstance(each, SosieError):
+            each.plugin = key
         if isinstance(each, Feature):
             features[key] = each
         elif each is not None and plugin.use.need == "required":

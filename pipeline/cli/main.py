@@ -29,6 +29,7 @@ from pipeline.cli import (
     plugin_kit,
     plugins,
     reconcile,
+    retry,
     stack,
     topics,
     trace,
@@ -56,6 +57,7 @@ ROOMS = (
     gateway,
     index,
     reconcile,
+    retry,
     trace,
     topics,
 )

@@ -1,34 +1,52 @@
-"""The job graph: source -> parse -> one async operator per kind -> route -> sinks. The same in both modes."""
+"""The job graph: source -> parse -> one async operator per kind -> route -> sinks. The same in both modes.
+
+What goes to the retry queue leaves through a sink of its own, committed with the same checkpoint, and comes back
+through a second source: so each record is in exactly one place, whatever is restarted from where (ADR 12).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pyflink.common import Time, Types
 from pyflink.datastream import AsyncDataStream, DataStream, OutputTag, RuntimeExecutionMode, StreamExecutionEnvironment
 
-from pipeline.flink import files, kafka
+from pipeline.flink import files, kafka, retried
 from pipeline.flink.operators import bound_bundle, name_source
 from pipeline.flink.parse import BYTES, IMAGES, LEDGER, VIDEOS, ParseLines
 from pipeline.flink.plan import JobPlan
-from pipeline.flink.route import DEAD, ENDED, Route, RouteToKafka
+from pipeline.flink.route import DEAD, ENDED, HANDED, Route, RouteToKafka
 from pipeline.flink.understand import Branch, Understand
 from pipeline.kafka.settings import KafkaSink, KafkaSource
 from reconcile.ledger.rows import rows_folder
+from reconcile.retry import folders
 
 _BUNDLE = 1000
 _BUNDLE_OF_VIDEOS = 16
 """A bundle's end, and so a checkpoint, waits for all its records; a video takes a hundred times an image."""
 
 
-def build(env: StreamExecutionEnvironment, plan: JobPlan) -> None:
-    """Add the job to the environment. Each operator has a uid, by which a changed job finds its state again."""
+def build(env: StreamExecutionEnvironment, plan: JobPlan, again: Sequence[Path] | None = None) -> None:
+    """Add the job to the environment. Each operator has a uid, by which a changed job finds its state again.
+
+    Args:
+        again: of a batch job's later rounds: files of records that came back, read instead of the source.
+    """
     spec = plan.spec
     env.set_parallelism(spec.parallelism)
     env.set_runtime_mode(RuntimeExecutionMode.BATCH if spec.mode == "batch" else RuntimeExecutionMode.STREAMING)
-    source = _source(env, plan)
-    name_source(source, f"{spec.source.kind}-source")
-    posts = source.process(ParseLines(plan), BYTES).name("parse").uid("parse")
+    state = Path(plan.state)
+    back = folders.back(state, plan.chain or plan.run_id)
+    back.mkdir(parents=True, exist_ok=True)  # the pump serves the runs that have one
+    if again is not None:
+        parsed = [retried.bounded(env, again)]
+    else:
+        source = _source(env, plan)
+        name_source(source, f"{spec.source.kind}-source")
+        parsed = [source.process(ParseLines(plan), BYTES).name("parse").uid("parse")]
+        if spec.mode == "streaming":
+            parsed.append(retried.watched(env, back))
 
     def outcomes(stream: DataStream, branch: Branch) -> DataStream:
         # A task of its own: a bundle waits for all its calls, so a slow video would else hold a post's bundle and its
@@ -48,10 +66,14 @@ def build(env: StreamExecutionEnvironment, plan: JobPlan) -> None:
             bound_bundle(operator, size)
         return routed
 
-    images, videos = _side(posts, IMAGES), _side(posts, VIDEOS)
+    posts, images, videos = (
+        _all(s if tag is None else _side(s, tag) for s in parsed) for tag in (None, IMAGES, VIDEOS)
+    )
     results = [outcomes(images, "image"), outcomes(videos, "video"), outcomes(posts, "post")]
-    rows = _side(posts, LEDGER).union(*(_side(branch, ENDED) for branch in results))
-    rows.sink_to(files.sink(rows_folder(Path(plan.state)), plan.run_id)).name("ledger").uid("ledger")
+    handed = _side(results[0], HANDED).union(*(_side(branch, HANDED) for branch in results[1:]))
+    handed.sink_to(files.sink(folders.handed(state), plan.run_id)).name("to the retry queue").uid("retry-queue")
+    rows = _side(parsed[0], LEDGER).union(*(_side(branch, ENDED) for branch in results))
+    rows.sink_to(files.sink(rows_folder(state), plan.run_id)).name("ledger").uid("ledger")
     if isinstance(spec.sink, KafkaSink):
         kafka.write(env, results[0].union(*results[1:]), spec.sink, plan.brokers(spec.sink), plan.run_id)
         return
@@ -67,6 +89,11 @@ def _source(env: StreamExecutionEnvironment, plan: JobPlan) -> DataStream:
     if isinstance(spec.source, KafkaSource):
         return kafka.records(env, spec.source, plan.brokers(spec.source), plan.group, plan.ends)
     return files.lines(env, spec.source)
+
+
+def _all(streams: Iterable[DataStream]) -> DataStream:
+    first, *others = streams
+    return first.union(*others) if others else first
 
 
 def _side(stream: DataStream, tag: OutputTag) -> DataStream:

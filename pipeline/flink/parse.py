@@ -25,7 +25,7 @@ BYTES = Types.PICKLED_BYTE_ARRAY()
 IMAGES = OutputTag("images", BYTES)
 VIDEOS = OutputTag("videos", BYTES)
 LEDGER = OutputTag("entered", Types.STRING())
-_SIDES = {"image": IMAGES, "video": VIDEOS}
+SIDES = {"image": IMAGES, "video": VIDEOS}
 
 
 class ParseLines(ProcessFunction):
@@ -50,7 +50,7 @@ class ParseLines(ProcessFunction):
         envelope = self._envelope(line, origin, value)
         if envelope.attempt == 1:
             yield LEDGER, encode(self._ledger.entered(envelope))
-        side = _SIDES.get(envelope.kind or "") if envelope.rejection is None else None
+        side = SIDES.get(envelope.kind or "") if envelope.rejection is None else None
         yield (side, pack(envelope)) if side is not None else pack(envelope)
 
     def _envelope(self, line: bytes, origin: Origin, row: Any) -> Envelope:

@@ -1,4 +1,7 @@
-"""Last operator: an outcome becomes its result line and ledger row, a dead one also a dead letter. Counts them."""
+"""Last operator: an outcome becomes its result line and ledger row, a dead one also a dead letter. Counts them.
+
+What goes to the retry queue leaves by a side output of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from pyflink.common import Row, Types
 from pyflink.datastream import OutputTag, ProcessFunction
 
 from materials.records import OUTCOMES
-from pipeline.envelope import dead_letter, result_line, unpack_finished
+from pipeline.envelope import HANDED_OVER, dead_letter, result_line, unpack_finished
 from pipeline.flink.logs import to_worker_log
 from pipeline.flink.plan import JobPlan
 from pipeline.kafka.routing import KafkaRouting
@@ -19,6 +22,7 @@ from reconcile.ledger.rows import encode
 
 DEAD = OutputTag("dead", Types.STRING())
 ENDED = OutputTag("ended", Types.STRING())
+HANDED = OutputTag("handed", Types.STRING())
 
 
 class Route(ProcessFunction):
@@ -32,9 +36,14 @@ class Route(ProcessFunction):
         """Called by Flink in the worker."""
         group = runtime_context.get_metrics_group().add_group("sosie")
         self._counters = {outcome: group.counter(f"outcome_{outcome}") for outcome in OUTCOMES}
+        self._counters["handed_over"] = group.counter("handed_over")
 
     def process_element(self, value: bytes, ctx: Any) -> Iterator[Any]:  # noqa: ARG002
         """One finished record."""
+        if value.startswith(HANDED_OVER):
+            self._counters["handed_over"].inc()
+            yield HANDED, value[len(HANDED_OVER) :].decode()
+            return
         finished = unpack_finished(value)
         self._counters[finished.outcome.outcome].inc()
         if finished.outcome.outcome == "dead":
@@ -60,9 +69,12 @@ class RouteToKafka(Route):
             raise TypeError("the job's sink is not Kafka")
         self._routing = KafkaRouting(spec.sink, spec.name, self._plan.addresses.zookeeper)
 
-    def process_element(self, value: bytes, ctx: Any) -> Iterator[Any]:  # noqa: ARG002
+    def process_element(self, value: bytes, ctx: Any) -> Iterator[Any]:
         """One finished record."""
         assert self._routing is not None  # noqa: S101 (open ran)
+        if value.startswith(HANDED_OVER):
+            yield from super().process_element(value, ctx)
+            return
         finished = unpack_finished(value)
         self._counters[finished.outcome.outcome].inc()
         yield ENDED, encode(self._ledger.ended(finished))

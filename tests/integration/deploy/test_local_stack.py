@@ -77,8 +77,8 @@ def embed(address: str, image: np.ndarray) -> np.ndarray:
 def test_every_part_is_healthy_and_listens_on_the_loopback_interface(running: Stack) -> None:
     parts = running.parts()
     assert {part.state for part in parts.values()} == {"running"}
-    assert list(parts) == ["supervisor", "zookeeper", "redis", "index", "triton", "announcer", "gateway"]
-    assert len([event for event in running.events if "healthy" in event]) == 6
+    assert list(parts) == ["supervisor", "zookeeper", "redis", "index", "triton", "announcer", "gateway", "retry-pump"]
+    assert len([event for event in running.events if "healthy" in event]) == 7
     for process, _ in marked(mark_of(running.state.resolve(), "")):
         for connection in psutil.Process(process.pid).net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN:
@@ -182,7 +182,7 @@ def test_a_killed_supervisor_is_replaced_and_takes_over_what_runs(running: Stack
     after = running.parts()
     assert {part.state for part in after.values()} == {"running"}
     assert after["redis"].pid != before["redis"].pid
-    for name in ("zookeeper", "index", "triton", "announcer", "gateway"):
+    for name in ("zookeeper", "index", "triton", "announcer", "gateway", "retry-pump"):
         assert after[name].pid == before[name].pid
     running.kill("announcer")  # it is not the new supervisor's child, and is watched all the same
 
@@ -204,7 +204,9 @@ def test_status_as_a_command_tells_a_dead_part_and_its_log(running: Stack) -> No
 def test_down_leaves_no_process_and_up_comes_back_on_the_same_ports(running: Stack) -> None:
     with redis.Redis.from_url(running.addresses.redis) as client:
         client.set("over", "night")
-    assert set(stack.down(running.state)) == {"zookeeper", "redis", "index", "triton", "announcer", "gateway"}
+    assert set(stack.down(running.state)) == {
+        *("zookeeper", "redis", "index", "triton", "announcer", "gateway", "retry-pump")
+    }
     assert marked(mark_of(running.state.resolve(), "")) == []
     assert stack.find(running.state) is None
     assert {part.state for part in running.parts().values()} == {"stopped"}

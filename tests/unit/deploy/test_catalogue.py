@@ -19,19 +19,24 @@ def names(given: GivenAddresses) -> list[str]:
 
 
 def test_everything_is_started_when_nothing_is_given() -> None:
-    assert names(GivenAddresses()) == ["zookeeper", "redis", "index", "triton", "announcer", "gateway"]
+    assert names(GivenAddresses()) == ["zookeeper", "redis", "index", "triton", "announcer", "gateway", "retry-pump"]
 
 
 def test_a_given_part_is_not_started() -> None:
-    assert names(GivenAddresses(redis="redis://a:1/0", index="b:2")) == ["zookeeper", "triton", "announcer"]
+    given = GivenAddresses(redis="redis://a:1/0", index="b:2")
+    assert names(given) == ["zookeeper", "triton", "announcer", "retry-pump"]
 
 
 def test_a_given_model_server_is_announced_in_our_zookeeper() -> None:
-    assert names(GivenAddresses(triton="t:1")) == ["zookeeper", "redis", "index", "announcer", "gateway"]
+    assert names(GivenAddresses(triton="t:1")) == ["zookeeper", "redis", "index", "announcer", "gateway", "retry-pump"]
 
 
 def test_nothing_is_announced_where_both_are_given() -> None:
-    assert names(GivenAddresses(triton="t:1", zookeeper="z:1")) == ["redis", "index", "gateway"]
+    assert names(GivenAddresses(triton="t:1", zookeeper="z:1")) == ["redis", "index", "gateway", "retry-pump"]
+
+
+def test_no_pump_stands_alone() -> None:
+    assert names(GivenAddresses(zookeeper="z:1", redis="redis://a:1/0", index="b:2", triton="t:1")) == []
 
 
 def test_a_part_is_stopped_before_what_it_stands_on() -> None:
