@@ -135,9 +135,10 @@ def run_in_chain(spec: JobSpec, folder: Path, chain: str) -> str:
         UsageError: no stack runs there.
         Permanent: the job failed.
     """
-    job = RunBounds(plan(spec, running_parts(folder), folder, new_run_id(spec.name), chain)).job
+    bounds = RunBounds(plan(spec, running_parts(folder), folder, new_run_id(spec.name), chain))
+    job = bounds.job
     with recorded(job, process_mark()):
-        _execute(job, folder, Silent(), None)
+        _execute(bounds, folder, Silent())
     return job.run_id
 
 

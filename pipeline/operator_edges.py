@@ -58,12 +58,9 @@ class OperatorEdges:
         state: the system's folder.
         run_id: names the run.
         branch: the kind of material.
-        chain: the run whose input this one goes on with; empty for its own.
     """
 
-    def __init__(
-        self, spec: JobSpec, addresses: Addresses, state: Path, run_id: str, branch: Branch, chain: str = ""
-    ) -> None:
+    def __init__(self, spec: JobSpec, addresses: Addresses, state: Path, run_id: str, branch: Branch) -> None:
         kinds = _MEDIA_OF[branch]
         ours = [name for name in spec.plugin_names if is_built_in(target_of(name)) or not target_of(name)]
         pixels = [name for name, manifest in _manifests(ours).items() if manifest.media in kinds and _decoded(manifest)]
@@ -107,7 +104,7 @@ class OperatorEdges:
                 leave=Admission(addresses.redis, spec.retry.queue.max_entries),
                 job=spec.name,
                 policy=spec.policy,
-                run_id=chain or run_id,
+                run_id=run_id,
                 now=time.time,
                 jitter=random.random,
             ),

@@ -49,7 +49,6 @@ class Waiting:
         self._queue = RetryQueue(self._connection)
         self._state = state
         self._run_id = plan.run_id
-        self._chain = plan.chain or plan.run_id
 
     def __enter__(self) -> Waiting:
         return self
@@ -66,7 +65,7 @@ class Waiting:
             except FileNotFoundError:  # in Redis by now
                 continue
         try:
-            return handed + self._queue.pending(self._chain)
+            return handed + self._queue.pending(self._run_id)
         except (RedisError, OSError):
             return None
 
@@ -83,13 +82,13 @@ class Returned:
     def __init__(self, waiting: Waiting, state: Path, plan: JobPlan) -> None:
         self._waiting = waiting
         self._state = state
-        self._chain = plan.chain or plan.run_id
+        self._run_id = plan.run_id
         self._read: set[Path] = set()
 
     def all(self) -> list[Path]:
         """Waits until nothing of the run is in the queue; the files that were not given out before."""
         while self._waiting.count() != 0:
             time.sleep(POLL_S)
-        found = [path for path in folders.back_files(self._state, self._chain) if path not in self._read]
+        found = [path for path in folders.back_files(self._state, self._run_id) if path not in self._read]
         self._read.update(found)
         return found

@@ -37,7 +37,7 @@ def build(env: StreamExecutionEnvironment, plan: JobPlan, again: Sequence[Path] 
     env.set_parallelism(spec.parallelism)
     env.set_runtime_mode(RuntimeExecutionMode.BATCH if spec.mode == "batch" else RuntimeExecutionMode.STREAMING)
     state = Path(plan.state)
-    back = folders.back(state, plan.chain or plan.run_id)
+    back = folders.back(state, plan.run_id)
     back.mkdir(parents=True, exist_ok=True)  # the pump serves the runs that have one
     if again is not None:
         parsed = [retried.bounded(env, again)]

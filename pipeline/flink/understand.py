@@ -37,9 +37,7 @@ class Understand(AsyncFunction):
         """One record; never raises for a record's sake (what escapes here would fail the job)."""
         if self._edges is None:
             plan = self._plan
-            self._edges = OperatorEdges(
-                plan.spec, plan.addresses, Path(plan.state), plan.run_id, self._branch, plan.chain
-            )
+            self._edges = OperatorEdges(plan.spec, plan.addresses, Path(plan.state), plan.run_id, self._branch)
             self._connecting = asyncio.get_running_loop().create_task(self._edges.connect())
         if self._connecting is not None:
             await self._connecting
