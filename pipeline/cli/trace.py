@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from materials.errors import UsageError
+from materials.errors import Permanent, UsageError
 from pipeline.cli import output
 from pipeline.jobs import state_folder
 from pipeline.tracing.page import page
+from pipeline.tracing.reconciled import findings_about
 from pipeline.tracing.story import story_of
 from pipeline.tracing.timeline import drawn
 from reconcile.traces.reading import traces_of
@@ -30,12 +31,16 @@ def trace(
         raise UsageError(f"--out writes a page, and {out.name} is not named like one", "name it FILE.html")
     folder = state_folder(state)
     found = traces_of(folder / FOLDER, name)
+    findings = findings_about(folder, found[0].material_id if found else name)
+    if not found and findings:
+        told = " ".join(finding.sentence for finding in findings)
+        raise Permanent(f"no trace of {name!r} is kept, but its reports know it. {told}")
     if not found:
         raise UsageError(
             f"no trace of {name!r} is kept in {folder / FOLDER}",
             "it was never read, sampled away or is too old (job spec: `tracing`); `sosie content get` knows outcomes",
         )
-    story = story_of(found[0], [each.trace_id for each in found[1:6]])
+    story = story_of(found[0], [each.trace_id for each in found[1:6]], findings)
     if out is not None:
         try:
             out.write_text(page(story), encoding="utf-8")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
 
+from pipeline.tracing.reconciled import Finding
 from pipeline.tracing.sentences import sentences_of
 from reconcile.traces.reading import Trace
 from reconcile.traces.records import Fragment, Span
@@ -52,6 +54,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     spent: list[Share]
     steps: list[Step]
     other_traces: list[str] = []
+    reconciled: list[Finding] = []
 
 
 WAITING: Final = "retry.wait"
@@ -91,7 +94,7 @@ def what(span: Span) -> str:
     return words.format_map(defaultdict(lambda: "?", span.attributes))
 
 
-def story_of(trace: Trace, others: list[str] | None = None) -> Story:
+def story_of(trace: Trace, others: Sequence[str] = (), findings: Sequence[Finding] = ()) -> Story:
     """Told from the start of the first pass that is kept, or from the record's entry where that is earlier."""
     first, last = trace.fragments[0], trace.fragments[-1]
     began = min([first.start, *(f.entered for f in trace.fragments if f.entered)])
@@ -124,10 +127,14 @@ def story_of(trace: Trace, others: list[str] | None = None) -> Story:
         outcome=ending.outcome if ending else "",
         kept=last.kept,
         attempts=ending.attempts if ending else last.attempt,
-        sentences=sentences_of(trace, [(share.what, share.ms, share.share) for share in spent], total),
+        sentences=[
+            *sentences_of(trace, [(share.what, share.ms, share.share) for share in spent], total),
+            *(finding.sentence for finding in findings),
+        ],
         spent=spent,
         steps=steps,
-        other_traces=others or [],
+        other_traces=list(others),
+        reconciled=list(findings),
     )
 
 

@@ -34,14 +34,13 @@ class Job:
         (folder / "input" / "cut.jpg").write_bytes((folder / "input" / "good.jpg").read_bytes()[:3000])
         records = [
             {"material_id": "tr-first", "kind": "post", "text": TEXT},
+            {"material_id": "tr-second", "kind": "post", "text": TEXT + " 😂"},
             {"material_id": "tr-image", "kind": "image", "media": ["good.jpg"], "traceparent": TRACEPARENT},
             {"material_id": "tr-cut", "kind": "image", "media": ["cut.jpg"]},
             {"material_id": "tr-kind", "kind": "photo", "media": ["good.jpg"]},
         ]
         system.run(write_job(folder, records, "traced"))
-        again = [{"material_id": "tr-second", "kind": "post", "text": TEXT + " 😂"}]
-        system.run(write_job(folder, again, "again"))
-        found = [*results(folder, "traced"), *results(folder, "again")]
+        found = results(folder, "traced")
         self.outcomes: dict[str, dict[str, Any]] = {each["material_id"]: each for each in found}
 
 
@@ -75,11 +74,12 @@ def test_a_rejected_material(system: System, job: Job) -> None:
 
 
 def test_a_duplicate(system: System, job: Job) -> None:
-    story, outcome = system.ask("trace", "tr-second"), job.outcomes["tr-second"]
+    first, second = sorted(("tr-first", "tr-second"), key=lambda name: job.outcomes[name]["outcome"], reverse=True)
+    story, outcome = system.ask("trace", second), job.outcomes[second]
     agrees(story, outcome)
     assert outcome["outcome"] == "duplicate"
-    assert f"duplicate of tr-first, with a score of {outcome['matched']['score']:.3f}" in story["sentences"][0]
-    assert outcome["content_id"] == job.outcomes["tr-first"]["content_id"]
+    assert f"duplicate of {first}, with a score of {outcome['matched']['score']:.3f}" in story["sentences"][0]
+    assert outcome["content_id"] == job.outcomes[first]["content_id"]
     assert outcome["content_id"] in story["sentences"][0]
     names = {each["name"] for each in story["steps"]}
     assert {"parse", "queue", "plugin", "assign", "index.decide", "publish"} <= names
