@@ -51,7 +51,7 @@ JOBMANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntryp
 TASKMANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 WATCH = "watch"
 CLIENT = "org.apache.flink.client.cli.CliFrontend"
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 # In the middle of its exec a process shows no environment, so no mark: one look says nothing.
 MISSING_LOOKS = 10
 _OF_WORKERS = (
