@@ -1,4 +1,4 @@
-"""`python -m hostile --out FOLDER`: 500 hostile inputs through the real job; `summary.json` says what became of them.
+"""`python -m hostile --out FOLDER`: more than 500 hostile inputs through the real job; `summary.json` says what became of them.
 
 Exit codes: 0 no crash, no forbidden request, a reason for each; 1 otherwise.
 """
@@ -21,7 +21,7 @@ def main() -> int:
     """The program."""
     parser = argparse.ArgumentParser(prog="make hostile", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/hostile"))
-    parser.add_argument("--mutants", type=int, default=360, help="made by the fuzzer; some turn out to be whole")
+    parser.add_argument("--mutants", type=int, default=520, help="made by the fuzzer; some turn out to be whole")
     parser.add_argument("--seed", type=int, default=6, help="of the fuzzer")
     parser.add_argument("--share", type=int, default=1, help="take every n-th of the other inputs")
     options = parser.parse_args()

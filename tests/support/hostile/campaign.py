@@ -103,6 +103,7 @@ class Campaign:
         with closing(listeners), closing(Bait(picture)) as bait, closing(NameServer(addresses.ANSWERS)) as names:
             chosen = self._cases(media, bait, listeners.port)
             spec = self._spec(chosen, bait, listeners.port)
+            failed_before = _failures(state)
             code, sampler = self._job(spec, state, f"{BAIT}:{names.port}")
             questions = sum(names.questions.values())
         outcomes = self._outcomes()
@@ -122,7 +123,7 @@ class Campaign:
             families.setdefault(result.family, Counter())[result.reason.partition(":")[0] or result.outcome] += 1
         return Summary(
             inputs=len(hostile),
-            crashes=(code not in (0, 3)) + _restarts(state, begun) + missing,
+            crashes=(code not in (0, 3)) + _failures(state) - failed_before + missing,
             forbidden_requests=sum(listeners.calls.values()),
             without_reason=len(faults),
             max_rss_mb=round(sampler.together, 1),
@@ -226,10 +227,9 @@ def _has_reason(result: Result) -> bool:
     return result.outcome in ("rejected", "dead") and _REASON.fullmatch(result.reason) is not None
 
 
-def _restarts(state: Path, begun: float) -> int:
-    """Tasks of Flink that failed since then, by its own logs."""
-    since = time.time() - (time.monotonic() - begun)
-    logs = [path for path in (state / "log").glob("*flink*") if path.is_file() and path.stat().st_mtime >= since]
+def _failures(state: Path) -> int:
+    """Tasks of Flink that ever failed, by its own logs: it starts them again, so that the job alone would not tell."""
+    logs = [path for path in (state / "log").glob("*") if path.is_file()]
     return sum(len(_FAILED.findall(path.read_text(errors="replace"))) for path in logs)
 
 

@@ -12,13 +12,14 @@ import av
 import numpy as np
 
 
-def files(trap: str) -> dict[str, bytes]:
+def files(trap: str, side: int = 9600) -> dict[str, bytes]:
     """Name -> content; none is a whole video.
 
     Args:
         trap: `host:port` that must never be called.
+        side: pixels of a frame that is too large.
     """
-    return dict([*_playlists(trap), *_lies(), *_bombs(), *_skeletons(), *_others()])
+    return dict([*_playlists(trap), *_lies(), *_bombs(side), *_skeletons(), *_others()])
 
 
 def clip(
@@ -90,9 +91,9 @@ def _noisy(data: bytes) -> bytes:
     return data[:start] + np.random.default_rng(5).bytes(stop - start) + data[stop:]
 
 
-def _bombs() -> Iterator[tuple[str, bytes]]:
-    large = clip("h264", (9600, 9600), frames=1)
-    yield "h264-92-megapixels", large
+def _bombs(side: int) -> Iterator[tuple[str, bytes]]:
+    large = clip("h264", (side, side), frames=1)
+    yield "h264-too-large", large
     yield "h264-small-then-large", clip("h264", frames=6) + large
 
 
