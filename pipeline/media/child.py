@@ -21,6 +21,7 @@ import msgspec
 from materials.errors import Rejected
 from model_plugins.hosting.ending import end_with_parent
 from model_plugins.registry import load
+from pipeline.media.complaints import Complaints
 from pipeline.media.confinement import confine, grant_time, leave_network
 from pipeline.media.decoder import Decoder
 from pipeline.media.limits import MediaAccess
@@ -37,7 +38,8 @@ def main(arguments: list[str]) -> None:
     """Serve until the parent closes the socket."""
     connection = socket.socket(fileno=int(arguments[0]))
     end_with_parent(connection, int(arguments[2]))
-    faulthandler.enable()
+    complaints = Complaints()
+    faulthandler.enable(complaints.log)
     warnings.simplefilter("ignore")  # libraries remark on every odd file
     if not leave_network():
         _log.info("the decode child keeps its network: this kernel grants it no empty one")
@@ -50,7 +52,7 @@ def main(arguments: list[str]) -> None:
         connection.send(_replies.encode(Reply("failed", message=str(error) or type(error).__name__)))
         return
     access = MediaAccess(tuple(Path(root) for root in setup.roots), setup.hosts)
-    decoder = Decoder(plugins, access, setup.limits, MediaStore(Path(setup.store)) if setup.store else None)
+    decoder = Decoder(plugins, access, setup.limits, MediaStore(Path(setup.store)) if setup.store else None, complaints)
     confine(setup.limits)
     gc.collect()
     gc.freeze()

@@ -16,6 +16,7 @@ from materials.errors import Permanent
 from model_plugins.protocol import DecodesOnServer, ImageMedia, Plugin, VideoMedia
 from model_plugins.runtime.findings import Failure, failure_of
 from model_plugins.runtime.wants import NOTHING, Wants
+from pipeline.media.complaints import Complaints
 from pipeline.media.image import decode_image, open_image
 from pipeline.media.limits import MediaAccess, MediaLimits
 from pipeline.media.medium import Prepared, Stage
@@ -35,11 +36,18 @@ class Decoder:
         access: where media may come from.
         limits: what one may cost.
         store: keeps what was decoded.
+        complaints: standard error, where the process lets us have it.
     """
 
     def __init__(
-        self, plugins: Mapping[str, Plugin], access: MediaAccess, limits: MediaLimits, store: MediaStore | None = None
+        self,
+        plugins: Mapping[str, Plugin],
+        access: MediaAccess,
+        limits: MediaLimits,
+        store: MediaStore | None = None,
+        complaints: Complaints | None = None,
     ) -> None:
+        self._complaints = complaints
         self._store = store
         self._access = access
         self._limits = limits
@@ -79,7 +87,8 @@ class Decoder:
         if kind == "video":
             media = decode_video(data, uri, self._limits, hears=self._hears or wants.hears)
         elif wants.media or not plugins or any(not isinstance(p, DecodesOnServer) for p in plugins.values()):
-            media = decode_image(data, uri, self._limits, max(self._min_side, wants.min_side))
+            side = max(self._min_side, wants.min_side)
+            media = decode_image(data, uri, self._limits, side, self._complaints)
         else:  # nobody needs pixels
             media = None
             width, height = open_image(data, uri, self._limits).size

@@ -17,6 +17,7 @@ from PIL import Image, ImageFile
 
 from materials.errors import Rejected
 from model_plugins.protocol import ImageMedia
+from pipeline.media.complaints import Complaints
 from pipeline.media.image_structure import MAX_SCANS, is_cut, is_image_header, lacks_rows, scans_of_jpeg
 from pipeline.media.limits import MediaLimits
 from pipeline.media.shown import shown
@@ -39,7 +40,9 @@ Image.MAX_IMAGE_PIXELS = None
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
-def decode_image(data: bytes, uri: str, limits: MediaLimits, min_side: int = 0) -> ImageMedia:
+def decode_image(
+    data: bytes, uri: str, limits: MediaLimits, min_side: int = 0, complaints: Complaints | None = None
+) -> ImageMedia:
     """The first frame of an image file.
 
     Args:
@@ -48,6 +51,8 @@ def decode_image(data: bytes, uri: str, limits: MediaLimits, min_side: int = 0) 
         limits: `max_pixels` is asked of the header.
         min_side: the pixels may be halved, quartered or taken by eight as long as the shorter side keeps this many;
             0 keeps them all.
+        complaints: standard error, to hear what libjpeg says of a JPEG; None: its damage goes unnoticed where its
+            structure is whole.
 
     Raises:
         Rejected: `empty_file`, `not_an_image`, `truncated_image`, `corrupt_image`, `too_many_pixels`,
@@ -57,7 +62,11 @@ def decode_image(data: bytes, uri: str, limits: MediaLimits, min_side: int = 0) 
     width, height = image.size
     factor = reduction(min(width, height), min_side)
     if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
+        if complaints is not None:
+            complaints.forget()
         rgb = _decode_jpeg(data, factor)
+        if complaints is not None and complaints.tell_of_damage():
+            raise _corrupt(uri)
         if rgb is not None:
             return ImageMedia(*_upright(rgb, _orientation(image), width, height))
     rgb = _decode_with_pillow(image, data, uri)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import media_probes as probes
+import numpy as np
 import psutil
 import pytest
 from PIL import Image
@@ -267,3 +269,46 @@ def test_children_end_with_a_parent_that_is_killed(pictures: Path) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         child.wait(10)
     assert not child.is_running()
+
+
+def test_a_jpeg_with_a_hole_is_refused_though_its_structure_is_whole(pictures: Path) -> None:
+    """libjpeg fills what is missing, and says so to standard error alone."""
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(3).integers(0, 256, (240, 320, 3), np.uint8)
+    Image.fromarray(noise).save(buffer, "JPEG", quality=90)
+    data = buffer.getvalue()
+    (pictures / "whole.jpg").write_bytes(data)
+    (pictures / "hole.jpg").write_bytes(data[:10_000] + data[-10_000:])
+
+    async def scene() -> None:
+        async with pool_of() as pool:
+            for _ in range(2):
+                assert (await rejection(pool, "hole.jpg", pictures)).code == "corrupt_image"
+                assert "mean" in (await pool.prepare("whole.jpg", pictures, "image")).tensors["probe"]
+
+    asyncio.run(scene())
+
+
+def test_the_child_is_confined(pictures: Path) -> None:
+    async def scene() -> None:
+        async with pool_of() as pool:
+            await pool.prepare("INNOCENT.png", pictures, "image")
+            child = psutil.Process(pool.pids[0])
+            assert child.rlimit(psutil.RLIMIT_NOFILE)[1] <= 256
+            assert child.rlimit(psutil.RLIMIT_AS)[1] == MediaLimits().memory_bytes
+            assert child.rlimit(psutil.RLIMIT_CPU)[0] < 60
+            assert child.rlimit(psutil.RLIMIT_CORE)[1] == 0
+
+    asyncio.run(scene())
+
+
+def test_the_child_has_no_network_where_the_kernel_grants_it_none() -> None:
+    script = (
+        "import socket; from pipeline.media.confinement import leave_network\n"
+        "listener = socket.create_server(('127.0.0.1', 0)); left = leave_network()\n"
+        "try:\n    socket.create_connection(listener.getsockname(), 5); print(left, True)\n"
+        "except OSError:\n    print(left, False)"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() in (["True", "False"], ["False", "True"])

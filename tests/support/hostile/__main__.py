@@ -1,4 +1,4 @@
-"""`python -m hostile --out FOLDER`: more than 500 hostile inputs through the real job; `summary.json` says what became of them.
+"""`python -m hostile --out FOLDER`: more than 500 hostile inputs through the real job, told in `summary.json`.
 
 Exit codes: 0 no crash, no forbidden request, a reason for each; 1 otherwise.
 """

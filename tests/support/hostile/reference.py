@@ -32,12 +32,12 @@ def _video(container: av.container.InputContainer, stream: av.VideoStream) -> bo
     for packet in container.demux(stream):
         if packet.size:
             packets += 1
+            if packet.pts is not None and packet.time_base is not None:
+                last = max(last, float((packet.pts + (packet.duration or 0)) * packet.time_base))
             try:
                 stream.decode(packet)
                 good += 1
             except av.error.FFmpegError:
                 continue
-            if packet.pts is not None and packet.time_base is not None:
-                last = max(last, float((packet.pts + (packet.duration or 0)) * packet.time_base))
     stated = float(container.duration or 0) / av.time_base
     return packets > 0 and good >= 0.9 * packets and last >= 0.9 * stated
