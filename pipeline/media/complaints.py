@@ -1,4 +1,4 @@
-"""What C libraries print to standard error and tell nobody else: libjpeg decodes a damaged picture, and says so there."""
+"""What C libraries print to standard error, e.g. libjpeg of a picture that it decodes although it is damaged."""
 
 from __future__ import annotations
 
