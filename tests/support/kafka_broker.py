@@ -74,7 +74,7 @@ class Broker:
         """Key, value and headers of each."""
         self.ask(_send, self.address, topic, list(records))
 
-    def read(self, topics: Collection[str], count: int, seconds: float = 60.0) -> list[Consumed]:
+    def read(self, topics: Collection[str], count: int, seconds: float = 150.0) -> list[Consumed]:
         """All records of some topics, once there are at least so many; fewer when time is up."""
         return self.ask(_read, self.address, list(topics), count, seconds)
 
