@@ -76,6 +76,7 @@ class ModelCallTracer:
         if token.model.version:
             about["version"] = token.model.version
         place = token.recording.add("model", token.at, now, **about)
+        token.recording.models.append(token.recording.spans[place])
         waited = token.batches[0].at if token.batches else now
         token.recording.add("model.wait", token.at, waited, place)
         for batch in token.batches:
@@ -112,15 +113,16 @@ class TracingObserver:
             return
         now = time.time_ns()
         about: dict[str, Any] = {"plugin": plugin, "result": result}
-        if medium():
-            about["medium"] = medium()
+        name_of_medium = medium()
+        if name_of_medium:
+            about["medium"] = name_of_medium
         error = result if result in ("failed", "rejected") else ""
         place = recording.add("plugin", now - int(seconds * 1e9), now, error=error, **about)
         name = plugin.partition("@")[0]
-        for span in reversed(recording.spans[:place]):
-            of_it = span.name == "model" and span.parent < 0 and span.attributes["plugin"] == name
-            if of_it and span.attributes.get("medium", "") == medium():
+        for span in recording.models:
+            if span.attributes["plugin"] == name and span.attributes.get("medium", "") == about.get("medium", ""):
                 span.parent = place
+                recording.models.remove(span)
                 break
 
     def attempt_ended(self, attempt: Attempt, seconds: float, failure: FailureKind | None, served: str) -> None:

@@ -22,13 +22,15 @@ _medium: ContextVar[str] = ContextVar("sosie_medium", default="")
 class Recording:
     """Spans of one pass, in the order in which they were noted."""
 
-    __slots__ = ("_family", "began", "span_id", "spans", "trace_id")
+    __slots__ = ("_family", "began", "models", "span_id", "spans", "trace_id")
 
     def __init__(self, began: int, trace_id: str = "", span_id: str = "") -> None:
         self.began = began
         self.trace_id = trace_id
         self.span_id = span_id
         self.spans: list[Span] = []
+        self.models: list[Span] = []
+        """Model calls whose plug-in has not ended yet."""
         self._family = 0  # the first span that belongs to the attempt under way
 
     def add(self, name: str, start: int, end: int, parent: int = THE_PASS, error: str = "", **attributes: Any) -> int:
