@@ -196,11 +196,11 @@ def measure(setting: Setting, batches: list[int]) -> dict[str, Any]:
         needed += (setting.rounds + 2) * max(share, setting.items // share * share)
     stream = stream_after(base, needed)
     truth = judged_truth(base, stream, setting)
-    bare = Bare(base, setting.cores)
+    state = cached_state(base)
+    bare = Bare(base, setting.cores, state)
     if not setting.nprobe:
         setting = msgspec.structs.replace(setting, nprobe=smallest_nprobe(bare, stream, truth))
     bare_found = found_by_bare(bare, stream, truth, setting.nprobe)
-    state = cached_state(base)
     with tempfile.TemporaryDirectory(prefix="index-", dir=cache_folder()) as folder:
         with running(Path(folder) / "empty", setting.nprobe) as service:
             empty = service.rss()

@@ -106,7 +106,7 @@ def main() -> None:
         _profiled(args.profile, lambda: through(engine, requests[args.group :], args.group, stages))
         counters = engine.stats().counters
         engine.close(take_snapshot=False)
-    bare = Bare(base, 1)
+    bare = Bare(base, 1, cached_state(base))
     began = time.process_time()
     bare.loop([vectors[at : at + args.batch] for at in range(warm, len(vectors), args.batch)], RECALL_K, args.nprobe)
     bare_s = time.process_time() - began

@@ -8,7 +8,6 @@ exact cosine taken, only of those that may be joined, and of the centres of thei
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import exp
 from typing import NamedTuple
 
 import numpy as np
@@ -45,13 +44,16 @@ class Scene(NamedTuple):
 
 
 class Worth(NamedTuple):
-    """What of a query's hits is worth a look: the query's rule, and (row, cosine), best first."""
+    """What of a query's hits is worth a look: the query's rule, and (row, cosine, score), best first. `near`: of the
+    first so many the score may reach the threshold; `infos`: of all rows that live, and of others."""
 
     logistic: Logistic
-    hits: RowHits
+    hits: list[tuple[int, float, float]]
+    near: int
+    infos: Mapping[int, RowInfo]
 
 
-NOTHING = Worth(Logistic(0.0, 1.0), [])
+NOTHING = Worth(Logistic(0.0, 1.0), [], 0, {})
 
 
 class LoneCosine:
@@ -95,47 +97,51 @@ class LoneCosine:
         intercepts, slope = scene.rule.rules(best)
         chosen = alive & (members < self._per_group)
         chosen &= np.cumsum(chosen, axis=1) <= self._per_space
-        odds = intercepts[:, None] + slope * (np.where(alive, scores, -1.0) + CODE_ERROR)
-        odds = np.clip(odds, -STEEPEST, STEEPEST) * scene.line.slope + scene.line.shift
-        query, column = np.nonzero(chosen & (odds >= _log_odds(FLOOR)))
-        worth: list[Worth | None] = [None] * len(rows)
-        kept = zip(query.tolist(), rows[query, column].tolist(), scores[query, column].tolist(), strict=True)
-        for number, row, cosine in kept:
-            one = worth[number]
-            if one is None:
-                one = worth[number] = Worth(Logistic(float(intercepts[number]), slope), [])
-            one.hits.append((row, cosine))
-        return worth
+        line = scene.line
+        odds = intercepts[:, None] + slope * np.where(alive, scores, -1.0)
+        odds = np.clip(odds, -STEEPEST, STEEPEST) * line.slope + line.shift
+        error = slope * line.slope * CODE_ERROR
+        chosen &= odds + error >= _log_odds(FLOOR)
+        near = (chosen & (odds + error >= _log_odds(scene.threshold))).sum(axis=1).tolist()
+        query, column = np.nonzero(chosen)
+        if not len(query):
+            return [None] * len(rows)
+        infos = self._log.infos(set(rows[query, column].tolist()), scene.policy)
+        hits: list[list[tuple[int, float, float]]] = [[] for _ in rows]
+        for number, *hit in zip(
+            query.tolist(),
+            rows[query, column].tolist(),
+            scores[query, column].tolist(),
+            (1.0 / (1.0 + np.exp(-odds[query, column]))).tolist(),
+            strict=True,
+        ):
+            hits[number].append(tuple(hit))
+        return [
+            Worth(Logistic(intercept, slope), found, close, infos) if found else None
+            for intercept, found, close in zip(intercepts.tolist(), hits, near, strict=True)
+        ]
 
     def compare(self, scene: Scene, query: Evidence, worth: Worth, own: int | None) -> list[Compared]:
         """The candidates that reach `FLOOR`, in no order: hits, and the centres of the clusters that may be joined."""
-        logistic, line = worth.logistic, scene.line
-        infos = self._log.infos([row for row, _ in worth.hits], scene.policy)
+        infos, kind, ranker = worth.infos, query.kind, scene.rule.name
         near: dict[int, RowInfo] = {}
-        compared = []
-        name, kind = scene.rule.name, query.kind
-        floor, threshold = _log_odds(FLOOR), _log_odds(scene.threshold)
-        for row, cosine in worth.hits:
+        for row, _, _ in worth.hits[: worth.near]:
             info = infos.get(row)
-            if info is None or info.kind != kind:
-                continue
-            odds = line.slope * (logistic.intercept + logistic.slope * cosine) + line.shift
-            if odds + line.slope * logistic.slope * CODE_ERROR >= threshold:
+            if info is not None and info.kind == kind:
                 near[row] = info
-            elif odds >= floor:
-                score = 1.0 / (1.0 + exp(-odds))
-                candidate = Candidate(
-                    material_id=info.material_id,
-                    score=score,
-                    recall_score=cosine,
-                    ranker=name,
-                    content_id=info.content_id,
-                )
-                compared.append(Compared(candidate, row, False, info.exemplar))
-        if near:
-            far = compared
-            compared = self._exactly(scene, query, logistic, near, own)
-            compared.extend(entry for entry in far if entry.row not in near)
+        compared = self._exactly(scene, query, worth.logistic, near, own) if near else []
+        for row, cosine, score in worth.hits[worth.near :]:
+            info = infos.get(row)
+            if score < FLOOR or info is None or info.kind != kind or row in near:
+                continue
+            candidate = Candidate(
+                material_id=info.material_id,
+                score=score,
+                recall_score=cosine,
+                ranker=ranker,
+                content_id=info.content_id,
+            )
+            compared.append(Compared(candidate, row, False, info.exemplar))
         return compared
 
     def _exactly(

@@ -1,12 +1,14 @@
 """The loop that the service is held against: FAISS search and add of the same batches, and nothing else.
 
-No network, no log, no content IDs, no evidence. The index has the type and the cells that the service's space has at
-this size. Both ways to use the cores are tried, and the faster one counts: one caller whose batches FAISS spreads over
-its threads, and as many callers as cores with a thread each (`add` excludes `search`, which FAISS asks for).
+No network, no log, no content IDs, no evidence. The index is the service's own, in one piece: the cells and the codes
+of the prepared state's segments (exact search up to the size at which the service goes over to cells). Both ways to use
+the cores are tried, and the faster one counts: one caller whose batches FAISS spreads over its threads, and as many
+callers as cores with a thread each (`add` excludes `search`, which FAISS asks for).
 """
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Sequence
@@ -16,22 +18,22 @@ from typing import Any
 import faiss as _faiss
 import numpy as np
 
-from benchmarks.index_bench.vectors import DIM, Vectors, cache_folder
-from vector_index.segments.codebook import POINTS_PER_CELL, TRAINING_ROUNDS
+from benchmarks.index_bench.vectors import DIM, Vectors
 from vector_index.segments.settings import SegmentSettings
 
 faiss: Any = _faiss
-VERSION = 1
-FLAT_LIMIT, MAX_CELLS = SegmentSettings().flat_limit, SegmentSettings().max_cells
+FLAT_LIMIT = SegmentSettings().flat_limit
+FIRST_ROW = 1
+"""The log's row of the first stored vector."""
 
 
 class Bare:
-    """An index in memory. `n`: vectors of `base` that it begins with."""
+    """An index in memory, which begins with the vectors of `base`. `state`: the folder that `cached_state` gave."""
 
-    def __init__(self, base: Vectors, cores: int) -> None:
+    def __init__(self, base: Vectors, cores: int, state: Path) -> None:
         self.cores = cores
-        self.index = _load(base, cores)
-        self._next = len(base)
+        self.index = _load(base, cores, state)
+        self._next = FIRST_ROW + len(base)
 
     @property
     def exact(self) -> bool:
@@ -39,10 +41,12 @@ class Bare:
         return not isinstance(self.index, faiss.IndexIVF)
 
     def search(self, queries: Vectors, k: int, nprobe: int) -> Any:
-        """Rows [n, k]."""
+        """Places in `base` and what was added after it [n, k]."""
         if self.exact:
-            return self.index.search(queries, k)[1]
-        return self.index.search(queries, k, params=faiss.SearchParametersIVF(nprobe=nprobe))[1]
+            rows = self.index.search(queries, k)[1]
+        else:
+            rows = self.index.search(queries, k, params=faiss.SearchParametersIVF(nprobe=nprobe))[1]
+        return rows - FIRST_ROW
 
     def loop(self, batches: Sequence[Vectors], k: int, nprobe: int) -> float:
         """Items a second, one caller, FAISS's own threads."""
@@ -118,31 +122,20 @@ class _Alone:
         self._condition.release()
 
 
-def _load(base: Vectors, cores: int) -> Any:
+def _load(base: Vectors, cores: int, state: Path) -> Any:
     faiss.omp_set_num_threads(cores)
     if len(base) <= FLAT_LIMIT:
         flat = faiss.IndexIDMap2(faiss.IndexFlatIP(DIM))
-        flat.add_with_ids(np.ascontiguousarray(base), np.arange(len(base), dtype=np.int64))
+        flat.add_with_ids(np.ascontiguousarray(base), np.arange(FIRST_ROW, FIRST_ROW + len(base), dtype=np.int64))
         return flat
-    path = cache_folder() / f"bare-{len(base)}-v{VERSION}.faiss"
-    if not path.exists():
-        unfinished = Path(f"{path}.tmp")
-        faiss.write_index(_built(base), str(unfinished))
-        unfinished.rename(path)
-    return faiss.read_index(str(path))
-
-
-def _built(base: Vectors) -> Any:
-    cells = max(1, min(MAX_CELLS, len(base) // POINTS_PER_CELL))
-    quantizer = faiss.IndexFlatIP(DIM)
-    index = faiss.IndexIVFScalarQuantizer(
-        quantizer, DIM, cells, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT, False
-    )
-    index.own_fields = True
-    quantizer.this.disown()
-    index.cp.niter, index.cp.max_points_per_centroid = TRAINING_ROUNDS, POINTS_PER_CELL
-    index.train(np.ascontiguousarray(base[:: max(1, len(base) // (cells * POINTS_PER_CELL))]))
-    for start in range(0, len(base), 50_000):
-        chunk = np.ascontiguousarray(base[start : start + 50_000])
-        index.add_with_ids(chunk, np.arange(start, start + len(chunk), dtype=np.int64))
+    space = max((state / "snapshots").iterdir()) / "000"
+    store = json.loads((space / "store.json").read_text())
+    index = faiss.read_index(str(space / f"codebook-{store['newest']}.faiss"))
+    for segment in store["segments"]:
+        if segment["codebook"] != store["newest"]:
+            raise SystemExit(f"{state} is not settled: delete it, so that it is built again")
+        codes = faiss.read_index(str(space / "segments" / segment["folder"] / "codes.faiss"))
+        codes.copy_subset_to(index, 0, 0, 2**62)
+    if index.ntotal != len(base):
+        raise SystemExit(f"{state} holds {index.ntotal} vectors and should hold {len(base)}: delete it")
     return index

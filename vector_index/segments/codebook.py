@@ -20,6 +20,8 @@ POINTS_PER_CELL = 39
 """FAISS asks for at least 39 training points a cell, below which it warns (32 measured enough)."""
 TRAINING_ROUNDS = 6
 ID_BYTES = 8
+RECENT = 2048
+"""Vectors whose nearest cell is remembered between search and add: two megabytes at 256 dimensions."""
 
 
 def code_bytes(codes: Codes, dim: int) -> int:
@@ -44,6 +46,8 @@ class Codebook:
     def __init__(self, template: Any, codes: Codes, trained_at: int, nprobe: int) -> None:
         self._template = template
         self._quantizer = faiss.downcast_index(template.quantizer)
+        self._recent: dict[bytes, int] = {}
+        """Vectors that were searched for, and their nearest cell."""
         self.codes: Codes = codes
         self.trained_at = trained_at
         self.nprobe = min(nprobe, int(template.nlist))
@@ -74,10 +78,18 @@ class Codebook:
     def coarse(self, queries: Matrix) -> tuple[Matrix, Places]:
         """Nearest cells [n, nprobe] and their inner products: for `search_preassigned` of every segment."""
         found: tuple[Matrix, Places] = self._quantizer.search(queries, self.nprobe)
+        if len(self._recent) > RECENT:
+            self._recent.clear()
+        first = found[1][:, 0].tolist()
+        self._recent.update((vector.tobytes(), cell) for vector, cell in zip(queries, first, strict=True))
         return found
 
     def nearest(self, vectors: Matrix) -> Places:
-        """The cell [n] that each vector is stored in."""
+        """The cell [n] that each vector is stored in. What is stored was, as a rule, searched for just before."""
+        recent = self._recent
+        known = [recent.get(vector.tobytes(), -1) for vector in vectors] if recent else []
+        if known and -1 not in known:
+            return np.array(known, np.int64)
         cells: Places = self._quantizer.search(vectors, 1)[1].ravel()
         return cells
 
