@@ -167,5 +167,5 @@ def test_for_people_it_fits_one_screen_and_a_page(system: System, job: Job, tmp_
     system.sosie("trace", "tr-cut", "--out", page)
     text = page.read_text()
     assert "Rejected after" in text
-    assert "medium cut.jpg" in text
+    assert "medium &#x27;cut.jpg&#x27;" in text
     assert "tr-nobody" in sosie("trace", "tr-nobody", "--state", system.state, code=2).stderr
