@@ -21,7 +21,7 @@ def redis_url(site: Site) -> str:
 
 def launch(site: Site) -> Launch:
     """It needs Redis and the state folder, and nothing else."""
-    argv = [sys.executable, "-P", "-m", "reconcile.retry.server"]
+    argv = [sys.executable, "-P", "-m", "pipeline.retry_part"]
     argv += ["--state", str(site.state), "--redis", redis_url(site)]
     return Launch(argv, clean_environment({"PYTHONUNBUFFERED": "1"}), site.state / "run")
 
