@@ -16,7 +16,7 @@ from pipeline.envelope import pack, unpack_envelope
 from pipeline.flink.parse import BYTES, SIDES
 from reconcile.retry.entry import from_returned_line
 
-_POLL = Duration.of_millis(200)
+_POLL_MS = 200
 
 
 class ParseReturned(ProcessFunction):
@@ -35,7 +35,7 @@ class ParseReturned(ProcessFunction):
 def watched(env: StreamExecutionEnvironment, folder: Path) -> DataStream:
     """Packed envelopes of files as they appear in `folder`; the source's positions belong to the checkpoints."""
     builder = FileSource.for_record_stream_format(StreamFormat.text_line_format(), folder.as_uri())
-    return _parsed(env, builder.monitor_continuously(_POLL).build())
+    return _parsed(env, builder.monitor_continuously(Duration.of_millis(_POLL_MS)).build())
 
 
 def bounded(env: StreamExecutionEnvironment, files: Sequence[Path]) -> DataStream:
