@@ -9,12 +9,13 @@ import psutil
 
 _EVERY_S = 0.1
 _MB = 1024 * 1024
+_WORKERS = frozenset({"pipeline.media.child", "pyflink.fn_execution.beam.beam_boot"})
 
 
 class Sampler:
     """Resident memory of the Python worker and of its decode children; the JVM beside them is not one of them.
 
-    In the mini-cluster the worker is the process that runs the job. `largest`: MB of the largest single process;
+    In the mini-cluster the worker is the process that runs the job, and what Flink starts beside it. `largest`: MB of the largest single process;
     `together`: of the worker and all its children at one moment. Shared pages count in each, so both err upwards.
     """
 
@@ -50,7 +51,7 @@ class Sampler:
 
 def _is_python(process: psutil.Process) -> bool:
     try:
-        return "pipeline.media.child" in process.cmdline()
+        return not _WORKERS.isdisjoint(process.cmdline())
     except psutil.Error:
         return False
 
