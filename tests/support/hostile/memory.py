@@ -15,8 +15,9 @@ _WORKERS = frozenset({"pipeline.media.child", "pyflink.fn_execution.beam.beam_bo
 class Sampler:
     """Resident memory of the Python worker and of its decode children; the JVM beside them is not one of them.
 
-    In the mini-cluster the worker is the process that runs the job, and what Flink starts beside it. `largest`: MB of the largest single process;
-    `together`: of the worker and all its children at one moment. Shared pages count in each, so both err upwards.
+    In the mini-cluster the worker is the process that runs the job, and what Flink starts beside it. `largest`: MB of
+    the largest single process; `together`: of the worker and all its children at one moment. Shared pages count in
+    each, so both err upwards.
     """
 
     def __init__(self, pid: int) -> None:
