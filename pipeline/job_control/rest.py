@@ -196,7 +196,8 @@ class FlinkRest:
             raise Retryable(f"the Flink cluster at {self._address} does not answer: {error}") from error
         finally:
             connection.close()
-        if answer.status == 404:
+        # A cluster that came back with its jobs answers 500 for one that ended before.
+        if answer.status == 404 or b"FlinkJobNotFoundException" in data:
             raise _NotFound(path)
         if answer.status == 503:
             raise Retryable(f"the Flink cluster at {self._address} has no leader just now")
