@@ -25,6 +25,7 @@ from pipeline.reconciling.reconciliation import (
 )
 from pipeline.reconciling.repair import Repaired, lost_by_chain, replay
 from pipeline.reconciling.sampling import computed_again
+from pipeline.reconciling.waiting import waiting
 from pipeline.run_records import goes_on
 from pipeline.spec import JobSpec
 from reconcile.ledger.rows import window_of
@@ -74,7 +75,10 @@ def reconcile(state: Path, where: Addresses, index_log: Path, asked: Asked, *, n
 
     def once() -> tuple[Report, Path, Gathered]:
         late_s = asked.settings.objectives.late_s
-        gathered = gather(state, where.redis, index_log, span, late_s=late_s, sample=asked.sample, now=now)
+        queued = waiting(state, where.redis)
+        gathered = gather(
+            state, where.redis, index_log, span, waiting=queued, late_s=late_s, sample=asked.sample, now=now
+        )
         sample = computed_again(gathered.sampled, gathered.snapshot.runs, where)
         make = report_on(gathered, span, asked.settings, sample=sample, canaries=told, made_at=now())
         return *keep_report(state, make), gathered
