@@ -12,10 +12,10 @@ from pipeline.flink.tables import BatchTables
 from reconcile.comparison import statements
 from reconcile.comparison.findings import PolicyRow, RunRow
 from reconcile.comparison.inputs import Inputs
-from reconcile.comparison.sums import BucketSums, SideFigures, differing, whole
+from reconcile.comparison.sums import SideFigures, Sums, differing, sides, whole
 from reconcile.report.figures import LedgerGroup
 
-_Row = TypeVar("_Row", BucketSums, LedgerGroup, RunRow, PolicyRow)
+_Row = TypeVar("_Row", Sums, LedgerGroup, RunRow, PolicyRow)
 
 
 class Compared(msgspec.Struct, frozen=True):
@@ -45,7 +45,7 @@ def compare(inputs: Inputs, work: Path, log: Path, *, window_s: int, late_s: flo
     for statement in statements.tables(inputs):
         tables.execute(statement)
     summed, grouped = tables.query(statements.sums(late_s), statements.figures(window_s))
-    sums = _typed(summed, BucketSums)
+    sums = sides(_typed(summed, Sums))
     in_runs, in_policies = differing(sums)
     runs, policies = _by_id(tables, in_runs, in_policies, late_s)
     return Compared(whole(sums), _typed(grouped, LedgerGroup), runs, policies, len(in_runs | in_policies))

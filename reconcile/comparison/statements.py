@@ -109,31 +109,71 @@ def _by_policy() -> str:
 
 
 def sums(late_s: float) -> str:
-    """Counts, distinct counts and sums by bucket, of every side; see `reconcile.comparison.sums.BucketSums`."""
-    identity = "CONCAT_WS('|', chain, material_id, CAST(revision AS STRING))"
-    decided = "CONCAT_WS('|', policy, material_id, CAST(revision AS STRING), outcome, content_id)"
-    placed = "CONCAT_WS('|', policy, material_id, CAST(revision AS STRING), `now`)"
-    return f"""
-    SELECT bucket, side, SUM(n) AS n, COUNT(*) AS distinct_n, SUM(ids) AS ids, SUM(`full`) AS `full`,
-           SUM(windows) AS windows, SUM(flags) AS flags
-    FROM (
-        SELECT side, {_BUCKET} AS bucket, COUNT(*) AS n,
-               SUM({_hash("m")}) AS ids, SUM({_hash("f")}) AS `full`, SUM(w) AS windows, SUM(flag) AS flags
-        FROM (
-            SELECT side, material_id, {identity} AS k, MD5({identity}) AS m,
-                   MD5(CONCAT_WS('|', {identity}, outcome, content_id)) AS f, `window` AS w, wrong + late AS flag
-            FROM ({_by_run(late_s)})
-            UNION ALL
-            SELECT side, material_id, {decided}, MD5({decided}), MD5({decided}), CAST(NULL AS BIGINT), 0
-            FROM ({_by_policy()}) WHERE side <> 'R'
-            UNION ALL
-            SELECT CASE side WHEN 'R' THEN 'R' ELSE 'P' END, material_id, {placed}, MD5({placed}), MD5({placed}),
-                   CAST(NULL AS BIGINT), 0
-            FROM ({_by_policy()}) WHERE (side = 'R' AND outcome <> 'deleted') OR (side = 'I' AND latest AND live)
+    """Counts, distinct counts and sums by bucket; see `reconcile.comparison.sums.Sums`. Each file is read once and
+    grouped into few rows; nothing is joined."""
+    identity = "CONCAT_WS('|', material_id, CAST(revision AS STRING))"
+    answer = "CONCAT_WS('|', material_id, CAST(revision AS STRING), outcome, content_id)"
+    place = "CONCAT_WS('|', material_id, CAST(revision AS STRING), `now`)"
+    ended = f"stage <> 'entered' AND outcome IN {_GOOD}"
+    shown = f"outcome IN {_GOOD} AND outcome <> 'deleted'"
+    wrong = f"`window` <> CAST(FLOOR(entered_at / {WINDOW_S}) AS BIGINT) * {WINDOW_S}"
+    flag = f"CASE WHEN {wrong} OR `at` - entered_at > {late_s} THEN 1 ELSE 0 END"
+    entry = "CASE WHEN stage <> 'entered' THEN 'L' WHEN run = chain THEN 'N' ELSE 'M' END"
+    return (
+        " UNION ALL ".join(
+            (
+                _sums("'E'", "expected", ids=identity, chain="chain"),
+                _sums(
+                    entry,
+                    "ledger",
+                    ids=identity,
+                    full=answer,
+                    good=answer,
+                    chain="chain",
+                    policy="policy",
+                    where_good=ended,
+                ).format(windows="`window`", flags=flag),
+                _sums("'S'", "results", ids=identity, full=answer, chain="chain"),
+                _sums("'I'", "index_decisions", full=answer, good=place, policy="policy", where_good="latest AND live"),
+                _sums("'R'", "redis_outcomes", good=place, policy="policy", where_good=shown),
+            )
         )
-        GROUP BY side, material_id, k
+        .replace("{windows}", "0")
+        .replace("{flags}", "0")
     )
-    GROUP BY bucket, side"""
+
+
+def _sums(
+    side: str,
+    table: str,
+    *,
+    ids: str = "",
+    full: str = "",
+    good: str = "",
+    chain: str = "''",
+    policy: str = "''",
+    where_good: str = "FALSE",
+) -> str:
+    """One file by bucket: sums of the hashes of three texts, and of the third only where `where_good` holds."""
+
+    def total(text: str) -> str:
+        return f"SUM({_hash(f'MD5({text})')})" if text else "CAST(0 AS BIGINT)"
+
+    only = f"FILTER (WHERE {where_good})" if good else ""
+    scopes = "".join(f"{name}, " for name in (chain, policy) if name != "''")
+    by = "" if side.startswith("'") else f"{side}, "
+    counted = f"SUM(n * {_hash(f'MD5({ids})')})" if ids else "CAST(0 AS BIGINT)"
+    return f"""
+    SELECT side, chain, policy, bucket, SUM(n) AS n, COUNT(*) AS distinct_n, {counted} AS ids, SUM(`full`) AS `full`,
+           SUM(windows) AS windows, SUM(flags) AS flags, SUM(good_n) AS good_n,
+           COUNT(*) FILTER (WHERE good_n > 0) AS good_distinct, SUM(good) AS good
+    FROM (
+        SELECT {side} AS side, {chain} AS chain, {policy} AS policy, {_BUCKET} AS bucket, material_id, revision,
+               COUNT(*) AS n, {total(full)} AS `full`, SUM({{windows}}) AS windows, SUM({{flags}}) AS flags,
+               COUNT(*) FILTER (WHERE {where_good}) AS good_n, {total(good)} {only} AS good
+        FROM {table} GROUP BY {by}{scopes}{_BUCKET}, material_id, revision
+    )
+    GROUP BY side, chain, policy, bucket"""
 
 
 def figures(window_s: int) -> str:

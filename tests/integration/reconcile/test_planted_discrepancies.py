@@ -20,6 +20,7 @@ from reconcile.comparison.inputs import Inputs
 from reconcile.ledger.runs import RunRecord
 from reconcile.report.records import Report
 
+pytestmark = pytest.mark.timeout(900)  # a JVM's start on a busy machine
 SPAN = Span(int(BEGIN), int(BEGIN) + 4 * 3600, 3600)
 N = 3000
 
@@ -35,7 +36,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[World,
         (folders[name] / "inputs.json").write_bytes(msgspec.json.encode(inputs, enc_hook=str))
     command = [sys.executable, __file__, *map(str, folders.values())]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=800, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     answers = {
         name: msgspec.json.decode((folder / "compared.json").read_bytes(), type=Compared)
