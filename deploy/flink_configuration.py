@@ -163,9 +163,9 @@ def write_configuration(folder: Path, values: dict[str, Any]) -> None:
 
 
 def quiet_about_environments(log4j: str) -> str:
-    """A logging configuration of Flink's, less what Beam says of each Python worker that ends: at INFO it prints the
+    """A logging configuration of Flink's, less what Beam says of each Python worker that ends: up to WARN it prints the
     worker's whole process environment, secrets included."""
-    return f"{log4j}\nlogger.beamworkers.name = org.apache.beam.runners.fnexecution\nlogger.beamworkers.level = WARN\n"
+    return f"{log4j}\nlogger.beamworkers.name = org.apache.beam.runners.fnexecution\nlogger.beamworkers.level = ERROR\n"
 
 
 def link_library(folder: Path) -> None:

@@ -18,5 +18,5 @@ def test_every_logging_configuration_silences_beams_account_of_its_workers(tmp_p
             if "=" in line and not line.startswith("#")
         )
         assert settings["logger.beamworkers.name"] == "org.apache.beam.runners.fnexecution"
-        assert settings["logger.beamworkers.level"] == "WARN"
+        assert settings["logger.beamworkers.level"] == "ERROR"
         assert settings["rootLogger.level"].endswith("INFO}")
