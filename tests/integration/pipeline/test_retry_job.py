@@ -70,12 +70,14 @@ def store(shaky: System) -> Iterator[Any]:
     connection.close()
 
 
-def kill_pump_when_something_waits(shaky: System, store: Any, over: threading.Event) -> int:
-    killed = 0
-    while not over.wait(0.05):
-        if not killed and store.hlen(keys.ENTRIES):
+def kill_pump_when_something_came(shaky: System, flaky: FlakyModels, store: Any, over: threading.Event) -> int:
+    """The entries of that moment wait, are on their way back, or have just left. Then most calls succeed again."""
+    killed, before = 0, store.zcard(keys.INGESTED)
+    while not over.wait(0.02):
+        if not killed and store.zcard(keys.INGESTED) > before:
             pid = next(part.pid for part in stack.status(shaky.state) if part.name == PUMP)
             os.kill(pid, signal.SIGKILL)
+            flaky.share = 0.2
             killed += 1
     return killed
 
@@ -84,12 +86,12 @@ def kill_pump_when_something_waits(shaky: System, store: Any, over: threading.Ev
 def test_all_succeed_in_the_end_with_one_outcome_each_although_the_pump_is_killed(
     shaky: System, flaky: FlakyModels, store: Any, tmp_path: Path, mode: str
 ) -> None:
-    flaky.share = 0.5
+    flaky.share = 1.0
     records = images(tmp_path, mode, COUNT)
     records += [{"material_id": f"{mode}-post", "kind": "post", "text": "A lantern hung over the quiet harbour wall."}]
-    spec = write_job(tmp_path, records, mode, mode=mode, plugins=PLUGINS, retry=retry(60, 0.2), **checkpoints_of(mode))
+    spec = write_job(tmp_path, records, mode, mode=mode, plugins=PLUGINS, retry=retry(60, 1.0), **checkpoints_of(mode))
     over, killed = threading.Event(), []
-    killer = threading.Thread(target=lambda: killed.append(kill_pump_when_something_waits(shaky, store, over)))
+    killer = threading.Thread(target=lambda: killed.append(kill_pump_when_something_came(shaky, flaky, store, over)))
     killer.start()
     try:
         summary = shaky.run(spec)
@@ -102,7 +104,7 @@ def test_all_succeed_in_the_end_with_one_outcome_each_although_the_pump_is_kille
     assert {r["material_id"] for r in found} == {r["material_id"] for r in records}
     assert {r["outcome"] for r in found} <= {"unique", "duplicate"}
     attempts = {r["material_id"]: r["attempts"] for r in found}
-    assert max(attempts.values()) > 1
+    assert all(attempts[f"{mode}-{number}"] > 1 for number in range(COUNT)), "each failed at first"
     assert attempts[f"{mode}-post"] == 1, "what calls no model fails on none"
     assert store.hlen(keys.ENTRIES) == 0
     assert folders.handed_files(shaky.state) == []
@@ -153,7 +155,11 @@ def test_a_person_lists_hurries_and_drops_what_waits(
         "person-3": ("dead", 1),
     }
     assert found["person-2"]["reason"] == "dropped: by anna: spam"
-    dead = [json.loads(line) for file in (tmp_path / "out-person" / "dead").glob("*") for line in file.open()]
+    dead = [
+        json.loads(line)
+        for file in (tmp_path / "out-person" / "dead").glob("*")
+        for line in file.read_text().splitlines()
+    ]
     assert {each["record"]["material_id"] for each in dead} == {"person-2", "person-3"}
     assert "nothing waits" in shaky.sosie("retry", "list")
     story = shaky.ask("trace", "person-0")
