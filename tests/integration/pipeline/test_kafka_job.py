@@ -59,6 +59,7 @@ def running() -> Iterator[Callable[..., subprocess.Popen[str]]]:
             process.communicate()
 
 
+@pytest.mark.soak
 def test_a_running_job_takes_what_comes_and_follows_a_changed_rule(
     system: System, broker: Broker, tmp_path: Path, running: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -138,6 +139,7 @@ def test_a_bounded_run_ends_and_commits_where_it_ended(
     assert told == []
 
 
+@pytest.mark.soak
 def test_a_batch_job_on_a_session_cluster_begins_at_a_time(system: System, broker: Broker, tmp_path: Path) -> None:
     broker.topics("k3-posts")
     broker.send("k3-posts", [post("k3-before")])
