@@ -12,7 +12,7 @@ from fault_matrix.faults import Fault
 from fault_matrix.records import MediaKit
 from sosie_system import System
 
-pytestmark = [pytest.mark.stack, pytest.mark.fault]
+pytestmark = [pytest.mark.stack, pytest.mark.fault, pytest.mark.soak]
 
 
 def test_a_killed_worker_and_a_cut_connection_lose_nothing_and_give_no_second_id(

@@ -26,7 +26,7 @@ from pipeline.job_control import control
 from pipeline.job_control.control import JobListed
 from pipeline.job_control.rest import FlinkRest
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.soak]
 SUBJECTS = ("Herons", "Lighthouse keepers", "Copper prices", "Night trains", "Apple growers", "Chess players")
 PLACES = ("Arles", "Santiago", "Tromso", "Kyoto", "Accra", "Perth", "Quito", "Odessa", "Leeds", "Baku")
 

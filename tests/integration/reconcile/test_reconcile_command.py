@@ -12,7 +12,7 @@ from sosie_system import System, results, write_job
 
 from reconcile.ledger.rows import rows_folder
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.stack, pytest.mark.soak, pytest.mark.timeout(900)]
 TEXTS = [
     "Two herons stood on the weir at Arles, and neither of them moved for an hour.",
     "Two herons stood on the weir at Arles, and neither of them moved for an hour!!",
