@@ -8,8 +8,9 @@ import sys
 from typing import TextIO
 
 _MOST = 64 * 1024
-_DAMAGE = re.compile(rb"premature end of|Premature end of|bad Huffman code|instead of RST")
-"""Of libjpeg's remarks (jerror.h) those after which pixels are missing; bytes too many harm nobody."""
+_DAMAGE = re.compile(rb"premature end of|Premature end of|bad Huffman code|instead of RST|\b\d{4,} extraneous bytes")
+"""Of libjpeg's remarks (jerror.h) those after which pixels are missing. A few bytes too many harm nobody; thousands are
+picture data that lost its place."""
 
 
 class Complaints:
