@@ -106,7 +106,7 @@ def parse_url(url: str, hosts: Sequence[str]) -> RemoteFile:
         raise Rejected("scheme_not_allowed", f"{shown(url)} is neither http nor https")
     if parts.username is not None or parts.password is not None:
         raise Rejected("bad_url", f"{shown(url)} carries a user name; remove it, media are fetched without one")
-    if not _HOST.fullmatch(host):
+    if not _HOST.fullmatch(host) or len(host) > 253 or any(len(label) > 63 for label in host.split(".")):  # RFC 1035
         raise Rejected("bad_url", f"{shown(url)} has no valid host name")
     number = DEFAULT_PORTS[scheme] if port is None else port
     if not _is_listed(host, number, DEFAULT_PORTS[scheme], hosts):

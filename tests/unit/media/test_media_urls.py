@@ -85,6 +85,8 @@ def test_listed_hosts() -> None:
         ("http://media.example.com#@127.0.0.1/x", "ok"),
         ("http://127.0.0.1#@media.example.com/", "private_address"),
         ("http://media.example.com:80:81/", "bad_url"),
+        ("http://" + "a" * 64 + ".cdn.example.org/", "bad_url"),
+        ("http://" + "a." * 130 + "cdn.example.org/", "bad_url"),
         ("http://media.example.com:-1/", "bad_url"),
         ("http://media.example.com:0/", "host_not_allowed"),
     ],
