@@ -83,9 +83,9 @@ class RowPlaces:
 
     def forget(self, row: int) -> None:
         """Its place changed: read it again."""
-        for policy, pages in self._pages.items():
+        for policy in self._pages.keys() | self._changed.keys():  # a row may be set before any page was read
             changed = self._changed.setdefault(policy, {})
-            if row // PAGE in pages or row in changed:
+            if row in changed or row // PAGE in self._pages.get(policy, {}):
                 changed[row] = None
 
     def clear(self) -> None:

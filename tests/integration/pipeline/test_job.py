@@ -139,7 +139,11 @@ def test_features_and_outcome_are_in_redis(done: Done, store: Any) -> None:
         b"image-local@1",
         b"image-pdq@1",
     ]
-    assert sorted(store.hkeys("sosie:feat:streaming-PM/1")) == [b"@media", b"video-embedding@1"]
+    assert sorted(store.hkeys("sosie:feat:streaming-PM/1")) == [
+        b"@media",
+        b"video-embedding@1",
+        b"video-local@1",
+    ]
     assert not store.exists("sosie:feat:streaming-bad-html")
     kept = json.loads(store.hget("sosie:outcome:streaming-I1b", "feed"))
     written = done.found["streaming"]["streaming-I1b"]

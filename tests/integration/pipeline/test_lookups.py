@@ -72,7 +72,7 @@ def test_addresses_of_a_running_stack_also_for_programs(system: System) -> None:
     told = system.ask("status")
     assert told["state"] == str(system.state)
     assert {part["name"]: part["state"] for part in told["parts"]} == dict.fromkeys(
-        ("supervisor", "zookeeper", "redis", "index", "triton", "announcer", "gateway"), "running"
+        ("supervisor", "zookeeper", "redis", "index", "triton", "announcer", "gateway", "retry-pump"), "running"
     )
 
 
