@@ -116,6 +116,7 @@ def _until_routed(broker: Broker, topic: str, source: str, **fields: Any) -> dic
     raise AssertionError(f"nothing came to {topic}")
 
 
+@pytest.mark.soak
 def test_a_bounded_run_ends_and_commits_where_it_ended(
     system: System, broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
