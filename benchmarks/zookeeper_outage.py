@@ -15,9 +15,7 @@ import argparse
 import asyncio
 import json
 import os
-import random
 import signal
-import subprocess
 import tempfile
 import threading
 import time
@@ -30,12 +28,10 @@ import numpy as np
 import structlog
 from kazoo.client import KazooClient
 
+from benchmarks.killable_zookeeper import KillableZooKeeper
 from deploy import stack
 from deploy.addresses import GivenAddresses
 from deploy.parts import announcer as announcer_part
-from deploy.parts import zookeeper
-from deploy.parts.part import Site, Unhealthy
-from deploy.ports import choose
 from model_plugins.builtin.image_embedding import ImageEmbedding
 from model_plugins.client.model_client import ModelClient
 from model_plugins.discovery.directory import EndpointDirectory
@@ -43,44 +39,6 @@ from model_plugins.discovery.instances import Payload, ServedModel, ServiceInsta
 from model_plugins.protocol import ModelRef
 
 _POLL_S = 0.02
-
-
-class KillableZooKeeper:
-    """The local stack's ZooKeeper without its supervisor, which would start it again."""
-
-    def __init__(self, folder: Path) -> None:
-        [port] = choose(1, random.Random())
-        self.address = f"127.0.0.1:{port}"
-        self._folder = folder
-        self._site = Site(folder, {zookeeper.NAME: {"client": port}})
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Returns when it serves."""
-        launch = zookeeper.launch(self._site)
-        with (self._folder / "zookeeper.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                launch.argv, env=launch.environment, cwd=launch.cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        wait_for(self._serves, 30)
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-    def forget(self) -> None:
-        """All nodes and all sessions."""
-        for file in sorted((self._folder / zookeeper.NAME / "data").rglob("*"), reverse=True):
-            file.rmdir() if file.is_dir() else file.unlink()
-
-    def _serves(self) -> bool:
-        try:
-            zookeeper.check(self._site)
-        except (OSError, Unhealthy):
-            return False
-        return True
 
 
 class Load(threading.Thread):

@@ -107,7 +107,7 @@ class RuleWatcher:
         if data != self._last:
             try:
                 self._on_rule(_decoded(data, self._job))
-            except Exception:
+            except Exception:  # results go on by the rule before; a bad one is not tried again until it is changed
                 _log.exception("topic_rule_not_taken", job=self._job)
             self._last = data
         self._seen.set()

@@ -59,7 +59,7 @@ class TopicChooser:
         self._default = rule.default or default
         self._allowed = {self._default, *rule.allowed}
         self._choose = load_function(rule.function, functions) if rule.function else None
-        self._complained = False
+        self._complaints = 0
 
     def topic(self, outcome: Outcome, line: bytes) -> str:
         """The topic of one result. A function that fails, or names a topic not listed, gives the default one."""
@@ -73,18 +73,18 @@ class TopicChooser:
             return self._default
         try:
             chosen = self._choose(_record(line), msgspec.to_builtins(outcome))
-        except Exception:
+        except Exception:  # a person's function: the result goes to the default topic, and is not lost to its fault
             self._complain("topic_function_failed", exc_info=True)
             return self._default
         if chosen is not None and chosen not in self._allowed:
-            self._complain("topic_not_listed", topic=str(chosen)[:80])
+            self._complain("topic_not_listed", chosen=str(chosen)[:80])
         return chosen if chosen in self._allowed and chosen is not None else self._default
 
     def _complain(self, event: str, **more: Any) -> None:
-        """Once a rule: a function that fails would fail for every record."""
-        if not self._complained:
-            self._complained = True
-            _log.warning(event, function=self._rule.function, **more)
+        """Counted, and told at the 1st, 2nd, 4th, 8th … time: a function that fails would fail for every record."""
+        self._complaints += 1
+        if self._complaints.bit_count() == 1:
+            _log.warning(event, function=self._rule.function, results=self._complaints, topic=self._default, **more)
 
 
 def load_function(path: str, allowed: tuple[str, ...]) -> Choose:

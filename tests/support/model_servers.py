@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import random
-import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable
 from concurrent import futures
-from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from deploy.parts import zookeeper
-from deploy.parts.part import Site
-from deploy.ports import choose
+from benchmarks.killable_zookeeper import KillableZooKeeper
 
 
 def wait_until(condition: Callable[[], Any], timeout: float = 20.0, what: str = "") -> None:
@@ -34,43 +28,7 @@ def wait_until(condition: Callable[[], Any], timeout: float = 20.0, what: str = 
         pause.wait(0.02)
 
 
-class ZooKeeper:
-    """Flink's ZooKeeper as the local stack starts it, in a folder and on a port of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        [port] = choose(1, random.Random())
-        self.address = f"127.0.0.1:{port}"
-        self._folder = folder
-        self._site = Site(folder, {zookeeper.NAME: {"client": port}})
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        launch = zookeeper.launch(self._site)
-        with (self._folder / "zookeeper.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                launch.argv, env=launch.environment, cwd=launch.cwd, stdout=log, stderr=log, stdin=subprocess.DEVNULL
-            )
-        wait_until(self._serving, 30, "ZooKeeper serves")
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def forget(self) -> None:
-        """Lose all nodes and sessions, as after a rebuilt ensemble."""
-        assert self._process is None
-        shutil.rmtree(self._folder / zookeeper.NAME)
-
-    def _serving(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, (self._folder / "zookeeper.log").read_text()[-2000:]
-        try:
-            zookeeper.check(self._site)
-        except Exception:  # refused, or not in its mode yet: the look is repeated
-            return False
-        return True
+ZooKeeper = KillableZooKeeper
 
 
 class KServe(service_pb2_grpc.GRPCInferenceServiceServicer):

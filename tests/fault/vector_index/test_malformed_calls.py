@@ -111,4 +111,4 @@ def test_some_hundred_malformed_calls(tmp_path: Path) -> None:
 
 @pytest.mark.soak
 def test_ten_thousand_malformed_calls(tmp_path: Path) -> None:
-    bombard(tmp_path, seed=55, count=10_000)
+    assert sum(bombard(tmp_path, seed=55, count=10_000).values()) == 10_000

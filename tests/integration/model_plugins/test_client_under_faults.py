@@ -201,20 +201,18 @@ def test_calls_wait_at_the_cap(kserve: Start) -> None:
 def test_hedges_past_the_p95(kserve: Start) -> None:
     slow, quick = kserve(), kserve()
 
-    async def work(client: ModelClient, notes: Notes) -> float:
-        loop = asyncio.get_running_loop()
+    async def work(client: ModelClient, notes: Notes) -> None:
         for _ in range(120):
             await ask(client)
+        notes.said.clear()
         slow.hang.clear()
-        started = loop.time()
-        for _ in range(2):  # one of the two turns is the slow server's
+        for _ in range(6):  # every other turn is the slow server's, unless a busy machine had a hedge take it
             assert await ask(client) == [[2, 2, 2]]
-        spent = loop.time() - started
+            if ("hedged", slow.address) in notes.said:
+                break
         slow.hang.set()
-        return spent
 
-    spent, notes = with_client([slow, quick], work, hedging=True)
-    assert spent < 0.25, "not even the floor of an attempt's time"
+    _, notes = with_client([slow, quick], work, hedging=True)
     assert ("hedged", slow.address) in notes.said
     assert any(attempt.hedge for attempt in notes.started)
     lost = [kind for attempt, kind, _ in notes.ended if attempt.endpoint == slow.address and kind]

@@ -18,6 +18,7 @@ from vector_index.channels import Access, open_channel
 from vector_index.client import AsyncIndexClient, IndexClient
 from vector_index.proto import index_pb2 as pb
 from vector_index.proto import index_pb2_grpc
+from vector_index.service import IndexService
 
 V = vectors(20, dim=64)
 
@@ -151,3 +152,10 @@ def test_tls_without_its_key_is_told_at_the_start(tmp_path: Path) -> None:
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 2, errors
     assert "--tls-key" in errors
+
+
+def test_the_service_has_a_method_of_its_own_for_every_call_of_the_contract() -> None:
+    calls = pb.DESCRIPTOR.services_by_name["VectorIndex"].methods_by_name
+    generated = index_pb2_grpc.VectorIndexServicer
+    assert calls
+    assert [name for name in calls if getattr(IndexService, name) is getattr(generated, name)] == []
