@@ -87,11 +87,13 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--group", type=int, default=8, help="calls of one transaction")
     parser.add_argument("--items", type=int, default=8192)
+    parser.add_argument("--warm", type=int, default=0, help="items before, that are not counted")
     parser.add_argument("--nprobe", type=int, default=SegmentSettings().nprobe)
     parser.add_argument("--profile", type=Path)
     args = parser.parse_args()
     base = base_vectors(args.n)
-    warm = args.batch * args.group
+    share = args.batch * args.group
+    warm = max(1, args.warm // share) * share
     vectors = stream_after(base, args.items + warm).vectors
     requests = []
     for start in range(0, len(vectors), args.batch):
@@ -102,8 +104,8 @@ def main() -> None:
         state = copied(cached_state(base), Path(folder) / "state")
         storage = SegmentSettings(nprobe=args.nprobe)
         engine = Engine(state, default_rankers(), snapshot_every=10**9, storage=storage)
-        through(engine, requests[: args.group], args.group, Stages())
-        _profiled(args.profile, lambda: through(engine, requests[args.group :], args.group, stages))
+        through(engine, requests[: warm // args.batch], args.group, Stages())
+        _profiled(args.profile, lambda: through(engine, requests[warm // args.batch :], args.group, stages))
         counters = engine.stats().counters
         engine.close(take_snapshot=False)
     bare = Bare(base, 1, cached_state(base))

@@ -61,21 +61,30 @@ class Active:
                 self._index.remove_ids(faiss.IDSelectorBatch(np.asarray(here, np.int64)))
         return len(here)
 
-    def search(self, queries: Matrix, k: int, coarse: Coarse | None) -> tuple[Matrix, Rows, Matrix]:
-        """Scores by the codes, rows, exact scores; each [n, k'], best first by the codes, -1 for no row."""
+    def search(self, queries: Matrix, k: int, coarse: Coarse | None) -> tuple[Matrix, Rows]:
+        """Scores by the codes (exact ones of a flat segment) and rows [n, k'], best first, -1 for no row."""
         with self._lock.read():
             count = min(k, len(self._slots))
             if not count:
-                none = np.zeros((len(queries), 0), np.float32)
-                return none, np.zeros((len(queries), 0), np.int64), none
+                return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
+            found: tuple[Matrix, Rows]
             if coarse is None:
-                scores, rows = self._index.search(queries, count)
-                return scores, rows, scores
-            distances, cells = coarse
-            scores, rows = self._index.search_preassigned(queries, count, cells, distances)
-            slots = np.array([self._slots.get(row, 0) for row in rows.ravel().tolist()], np.int64).reshape(rows.shape)
-            stored = self._exact[slots.ravel()].astype(np.float32)
-        return scores, rows, dots(stored, np.repeat(queries, count, axis=0)).reshape(rows.shape)
+                found = self._index.search(queries, count)
+            else:
+                distances, cells = coarse
+                found = self._index.search_preassigned(queries, count, cells, distances)
+        return found
+
+    def exact(self, rows: Rows, queries: Matrix) -> NDArray[np.float32]:
+        """Exact scores [n] of rows that a search found, each with its query [n, d]; NaN for one that was removed since.
+
+        Needs no lock: a slot is never used again, and a grown array holds what the former one held.
+        """
+        slots = self._slots
+        places = np.array([slots.get(row, -1) for row in rows.tolist()], np.int64)
+        scores = dots(self._exact[places].astype(np.float32), queries)
+        scores[places < 0] = np.nan
+        return scores
 
     def rows(self) -> Rows:
         """All rows, in no order."""
