@@ -11,6 +11,10 @@ one JSON object.
 
 from __future__ import annotations
 
+import os
+
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # before numpy: small products, one core
+
 import argparse
 import json
 import random

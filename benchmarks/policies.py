@@ -12,6 +12,10 @@ for each ranker (`vector_index/data/calibration.json`) and the thresholds that e
 
 from __future__ import annotations
 
+import os
+
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # before numpy: small products, one core
+
 import argparse
 import hashlib
 import json

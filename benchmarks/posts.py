@@ -11,6 +11,10 @@ this process. Judged are pairs of posts that share a content ID. The last line i
 
 from __future__ import annotations
 
+import os
+
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # before numpy: small products, one core
+
 import argparse
 import hashlib
 import json

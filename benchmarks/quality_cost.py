@@ -9,6 +9,10 @@ everything that it does for a query: decoding, models, recall, fine ranking. The
 
 from __future__ import annotations
 
+import os
+
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # before numpy: small products, one core
+
 import argparse
 import json
 import time

@@ -13,6 +13,7 @@ from vector_index.comparison import POST_PARTS, Comparer, evidence_of
 from vector_index.content.placement import Place, place
 from vector_index.log import Decided, Live, Log
 from vector_index.lone_cosine import Worth
+from vector_index.near_media import near_media
 from vector_index.policies import Policy
 from vector_index.preparation import RECALL_K, Prepared, inherit, key_of, prepare
 from vector_index.ranking.protocol import Evidence
@@ -171,7 +172,8 @@ class BatchDecision:
             evidence_of(item) if row_features is item.features else evidence_of(replace(item, features=row_features))
         )
         if media:
-            query = replace(query, parts=tuple((str(kind), content_id) for kind, content_id in media))
+            shown = tuple((str(kind), content_id) for kind, content_id in media)
+            query = replace(query, parts=shown, near=near_media(self._log, item.policy, parts))
         policy = self._policies[item.policy]
         ahead = None if self.removed or row is not None else self._worth.get(number)
         compared = self._comparer.by_cosine(query, policy, lambda: recall.hits(number), row, ahead)

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from materials.errors import Retryable, UsageError
 from materials.records import AssignItem, Assignment, Candidate, Features, Kind
@@ -28,11 +29,13 @@ from vector_index.late_rows import Changes, LateRows
 from vector_index.log import Log
 from vector_index.log_clusters import MembersPage
 from vector_index.log_events import Event
+from vector_index.near_media import near_media
 from vector_index.policies import POLICIES, Policy
 from vector_index.preparation import RECALL_K, Prepared, inherit, prepare_ahead
 from vector_index.ranking.protocol import Ranker
-from vector_index.recall import BatchRecall, Elsewhere, here
+from vector_index.recall import BatchRecall, Elsewhere, RowHits, here
 from vector_index.recall_engines.protocol import CollectionLost
+from vector_index.row_places import RowInfo
 from vector_index.search_filter import DEEPER, DEEPEST, admitted
 from vector_index.segments.settings import SegmentSettings
 from vector_index.validation import check_call, item_problem
@@ -326,21 +329,29 @@ class Engine:
     def _ranked(self, item: AssignItem, k: int, recall: BatchRecall, where: Where) -> list[Candidate]:
         policy = self._policies[item.policy]
         infos = self._log.infos(recall.stored_rows(), item.policy)
-        media: list[tuple[str, str]] = []
-        for number, part in enumerate(item.parts):
-            compared = self._comparer.compare(evidence_of(part), recall.hits(number), infos, item.policy)
-            joined = choose(comparable(compared, policy), policy, part.kind)
-            media.append((part.kind, "" if joined is None else joined.candidate.content_id))
+        parts = [self._as_if_decided(n, part, recall.hits(n), infos, policy) for n, part in enumerate(item.parts)]
+        media = tuple((str(part.kind), part.content_id) for part in parts)
         hits = recall.hits(len(item.parts))
         if media:
             hits[POST_PARTS] = self._comparer.sharing_posts([content_id for _, content_id in media], RECALL_K)
             infos.update(self._log.infos([row for row, _ in hits[POST_PARTS]], item.policy))
         wanted = admitted(where, self._log, infos)
-        found: list[Compared] = self._comparer.compare(
-            evidence_of(item, tuple(media)), hits, wanted, item.policy, per_space=max(k, 8)
-        )
+        query = replace(evidence_of(item, media), near=near_media(self._log, item.policy, parts))
+        found: list[Compared] = self._comparer.compare(query, hits, wanted, item.policy, per_space=max(k, 8))
         passing = admitted(where, self._log, wanted)  # the comparison added centres
         return [entry.candidate for entry in comparable(found, policy) if entry.row in passing][:k]
+
+    def _as_if_decided(
+        self, number: int, part: AssignItem, hits: Mapping[str, RowHits], infos: dict[int, RowInfo], policy: Policy
+    ) -> Assignment:
+        """A post's medium; where it joins nothing, with an ID that no stored medium has."""
+        compared = comparable(self._comparer.compare(evidence_of(part), hits, infos, policy.name), policy)
+        joined = choose(compared, policy, part.kind)
+        content_id = f"@{number}" if joined is None else joined.candidate.content_id
+        candidates = tuple(entry.candidate for entry in compared)
+        return Assignment(
+            material_id=part.material_id, kind=part.kind, outcome="unique", content_id=content_id, candidates=candidates
+        )
 
     def get(self, material_ids: Sequence[str], policy: str) -> list[Assignment | None]:
         """The decisions that hold now, None for ids that were never decided under the policy."""

@@ -15,16 +15,19 @@ def post_sentences(explanation: Explanation, judged: Judged) -> list[str]:
     """A verdict on the media, one on the texts."""
     sides = {side.material_id: side for side in (explanation.one, explanation.other)}
     query, reference = sides[judged.query], sides[judged.reference]
-    told = [_media(query, reference)] if query.media or reference.media else []
+    told = [_media(query, reference, judged)] if query.media or reference.media else []
     return [*told, _texts(query, reference, judged)]
 
 
-def _media(query: Side, reference: Side) -> str:
+def _media(query: Side, reference: Side, judged: Judged) -> str:
     ours, theirs = [cid for _, _, cid in query.media], [cid for _, _, cid in reference.media]
     common = set(ours) & set(theirs) - {""}
     counts = f"{query.material_id} has {_counted(len(ours))}, {reference.material_id} has {_counted(len(theirs))}"
     if common and set(ours) == set(theirs):
         return f"Their media match both ways: {counts}, with the same content IDs."
+    if judged.relation == "same":
+        shared = f"{len(common)} with the same content IDs, the rest" if common else "all"
+        return f"Their media match both ways: {counts}, {shared} as likely copies beside a copied text."
     if common:
         return f"They share {len(common)} of their media: {counts}."
     if not ours or not theirs:

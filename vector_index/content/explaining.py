@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from msgspec.structs import replace
+
 from materials.errors import UsageError
 from materials.records import Candidate
 from vector_index.comparison import POST_PARTS
@@ -11,6 +13,7 @@ from vector_index.content.explanation import Explanation, Judged, Said, Side, St
 from vector_index.content.proposals import RECALL_K
 from vector_index.content.shelf import Shelf
 from vector_index.log_verdicts import Verdict
+from vector_index.near_media import near_media_of_stored
 from vector_index.policies import policy_named
 from vector_index.ranking.explanations import evidence_of_pair
 from vector_index.ranking.protocol import Evidence, Recall, RecallHit
@@ -101,6 +104,8 @@ def _judged(shelf: Shelf, one: str, other: str, policy: str) -> Judged | None:
         hits[POST_PARTS] = shelf.comparer.sharing_posts([content_id for _, content_id in media], RECALL_K)
     infos.update(log.infos({row for found in hits.values() for row, _ in found}, policy))
     query = shelf.comparer.stored(query_row, infos[query_row], policy)
+    if media:
+        query = replace(query, near=near_media_of_stored(log, policy, query.material_id))
     compared = shelf.comparer.compare(query, hits, infos, policy, query.material_id)
     names = [entry.candidate.material_id for entry in compared]
     reference = shelf.comparer.stored(reference_row, infos[reference_row], policy)

@@ -15,6 +15,7 @@ from vector_index.comparison import POST_PARTS
 from vector_index.content.operations import barred_by
 from vector_index.content.records import Proposal, ProposalPage
 from vector_index.content.shelf import Shelf
+from vector_index.near_media import near_media_of_stored
 from vector_index.policies import Policy, policy_named
 from vector_index.ranking.protocol import Evidence
 from vector_index.recall import BatchRecall
@@ -85,6 +86,7 @@ def compare_stored(shelf: Shelf, row: int, policy: str) -> tuple[Evidence, list[
         text=stored.text,
         content_id=info.group,
         parts=media,
+        near=near_media_of_stored(shelf.log, policy, info.material_id) if media else (),
     )
     recall = BatchRecall(shelf.spaces, [stored.features], RECALL_K)
     hits = recall.hits(0)

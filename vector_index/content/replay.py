@@ -136,7 +136,8 @@ class _Check:
 
     def _rests_on_erased(self, made: Decision) -> bool:
         """Something that was compared then is gone or has other content now."""
-        names = {candidate.material_id for candidate in made.answer.candidates}
+        compared = (made.answer, *made.answer.parts)  # a post rests on what its media were compared with
+        names = {candidate.material_id for answer in compared for candidate in answer.candidates}
         return any(self._changed(name) for name in names)
 
     def _changed(self, material_id: str) -> bool:

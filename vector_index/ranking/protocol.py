@@ -13,10 +13,19 @@ from numpy.typing import NDArray
 from materials.records import Candidate, Features, Kind
 
 
+class Near(msgspec.Struct, frozen=True, gc=False):
+    """A medium of a post may be a copy of other content. `place`: in `Evidence.parts`; `score`: the probability."""
+
+    place: int
+    content_id: str
+    score: float
+
+
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """A material as it is stored: all that fine ranking may look at.
 
     `parts`: a post's media as (kind, content ID) in order; the content IDs are resolved through redirects.
+    `near`: other content than those IDs that its media may be copies of.
     """
 
     material_id: str
@@ -25,6 +34,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
     content_id: str = ""
     parts: tuple[tuple[str, str], ...] = ()
+    near: tuple[Near, ...] = ()
 
 
 class RecallHit(msgspec.Struct, frozen=True, gc=False):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from materials.records import Candidate
 from vector_index.ranking.post import PostRule
-from vector_index.ranking.protocol import Evidence, Recall
+from vector_index.ranking.protocol import Evidence, Near, Recall
 
 RULE = PostRule()
 NOTHING = Recall({})
@@ -16,11 +16,14 @@ A, B, C = ("image", "cA"), ("image", "cB"), ("video", "cC")
 Parts = tuple[tuple[str, str], ...]
 
 
-def judge(one: tuple[str, Parts], other: tuple[str, Parts]) -> Candidate:
-    query = Evidence(material_id="q", kind="post", text=one[0], parts=one[1])
-    candidate = Evidence(material_id="r", kind="post", text=other[0], parts=other[1], content_id="c")
+Nears = tuple[Near, ...]
+
+
+def judge(one: tuple[str, Parts], other: tuple[str, Parts], near: Nears = (), near_other: Nears = ()) -> Candidate:
+    query = Evidence(material_id="q", kind="post", text=one[0], parts=one[1], near=near)
+    candidate = Evidence(material_id="r", kind="post", text=other[0], parts=other[1], content_id="c", near=near_other)
     (answer,) = RULE.rank(query, [candidate], NOTHING)
-    assert (answer.material_id, answer.content_id, answer.ranker) == ("r", "c", "post-rule@1")
+    assert (answer.material_id, answer.content_id, answer.ranker) == ("r", "c", "post-rule@2")
     return answer
 
 
@@ -79,6 +82,44 @@ def test_texts_alone_that_differ() -> None:
     answer = judge((LONG, ()), (OTHER, ()))
     assert (answer.relation, answer.score < 0.1) == ("same", True)
     assert judge(("😂", ()), ("🔥", ())).score < 0.01
+
+
+D = ("image", "cD")
+
+
+@pytest.mark.parametrize("score", [0.1, 0.3, 0.6])
+def test_a_likely_copy_of_a_medium_is_enough_beside_a_copied_text(score: float) -> None:
+    answer = judge((LONG, (A, D)), (LONG + "[泪]", (B, A)), (Near(1, "cB", score),))
+    assert answer.relation == "same"
+    assert answer.score > max(0.5, score)
+    assert answer == judge((LONG, (A, D)), (LONG + "[泪]", (B, A)), (), (Near(0, "cD", score),))
+
+
+def test_the_likelier_the_medium_the_likelier_the_post() -> None:
+    scores = [judge((LONG, (D,)), (LONG, (B,)), (Near(0, "cB", score),)).score for score in (0.06, 0.1, 0.4, 0.9)]
+    assert scores == sorted(scores)
+    assert len(set(scores)) == len(scores)
+    assert scores[-1] <= judge((LONG, (B,)), (LONG, (B,))).score
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "near"),
+    [
+        pytest.param((LONG, (D,)), (LONG, (B,)), Near(0, "cB", 0.02), id="hardly alike"),
+        pytest.param((LONG, (D,)), (LONG, (B,)), Near(0, "cA", 0.7), id="like something else"),
+        pytest.param((LONG, (D,)), (OTHER, (B,)), Near(0, "cB", 0.7), id="another text"),
+        pytest.param(("早安", (D,)), ("早安", (B,)), Near(0, "cB", 0.7), id="a greeting proves nothing"),
+        pytest.param(("", (D,)), ("", (B,)), Near(0, "cB", 0.7), id="no text proves nothing"),
+        pytest.param((LONG, (D, A)), (LONG, (B,)), Near(0, "cB", 0.7), id="one more medium"),
+        pytest.param((LONG, (D,)), (LONG, (B, A)), Near(0, "cB", 0.7), id="one medium less"),
+        pytest.param((LONG, (D, C)), (LONG, (B, A)), Near(0, "cB", 0.7), id="one of two is another"),
+        pytest.param((LONG, (D,)), (LONG, (("video", "cB"),)), Near(0, "cB", 0.7), id="another kind"),
+        pytest.param((LONG, (D, ("image", ""))), (LONG, (B, A)), Near(0, "cB", 0.7), id="a broken medium"),
+    ],
+)
+def test_likeness_alone_makes_no_copy(one: tuple[str, Parts], other: tuple[str, Parts], near: Near) -> None:
+    assert judge(one, other, (near,)).relation == "related"
+    assert judge(other, one, (), (near,)).relation == "related"
 
 
 texts = st.sampled_from(["", "😂", "早安", "早安！", "第3集", LONG, LONG[:20], OTHER])
