@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
-import msgspec
 from fault_matrix.bed import Bed
 from fault_matrix.case import Load, run_case
 from fault_matrix.faults import Fault, matrix
 from fault_matrix.records import MediaKit
-from fault_matrix.verdict import Case, row, totals
+from fault_matrix.summary import Summary
+from fault_matrix.verdict import Case, row
 
 
 def main() -> int:
@@ -30,41 +30,52 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended on the way out
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/faults"))
-    parser.add_argument("--cases", default="*", help="names to run, as a file pattern: 'kill-*', 'stall-redis'")
+    parser.add_argument("--cases", default="*", help="names to run, as file patterns: 'kill-*,stall-redis'")
     parser.add_argument("--source", choices=("kafka", "files"), default="files", help="where the load comes from")
     parser.add_argument("--records", type=int, default=500, help="of each case, at least")
     parser.add_argument("--rate", type=float, default=25.0, help="records a second")
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="for the same pairs and moments")
+    parser.add_argument("--seed", type=int, help="for the same pairs and moments")
+    parser.add_argument("--resume", action="store_true", help="run what summary.json has not, or has as unsound")
+    parser.add_argument("--minutes", type=float, default=1e6, help="begin no case after so long")
     parser.add_argument("--keep", action="store_true", help="keep the state folders of the systems under test")
     parser.add_argument("--no-reconcile", action="store_true", help="spare the system its own report on each case")
     options = parser.parse_args()
-    begun = time.monotonic()
     load = Load(options.records, options.rate, reconcile=not options.no_reconcile)
     kafka = options.source == "kafka"
-    wanted = [fault for fault in matrix(options.seed, kafka) if fnmatch(fault.name, options.cases)]
-    done: list[Case] = []
     options.out.mkdir(parents=True, exist_ok=True)
+    summary = Summary.opened(options.out, options.source, options.seed, options.resume)
+    faults = matrix(summary.seed, kafka)
+    patterns = options.cases.split(",")
+    sound = {case.name for case in summary.cases if case.sound}
+    wanted = [fault for fault in faults if any(fnmatch(fault.name, each) for each in patterns)]
+    left = [fault for fault in wanted if fault.name not in sound]
+    begun, before = time.monotonic(), summary.seconds
     for proxied in (False, True):
-        faults = [fault for fault in wanted if bool(fault.network) == proxied]
-        for case in _cases(faults, proxied, kafka, load, options.seed, options.keep):
-            done.append(case)
+        some = [fault for fault in left if bool(fault.network) == proxied]
+        for case in _cases(some, proxied, kafka, load, summary.seed, options.keep, begun + 60 * options.minutes):
+            summary.take(case, [fault.name for fault in faults])
+            summary.seconds = round(before + time.monotonic() - begun, 1)
+            summary.write(options.out)
             sys.stdout.write(row(case) + "\n")
             sys.stdout.flush()
-            _write(options.out, done, options.source, options.seed, time.monotonic() - begun)
-    sound = bool(done) and all(case.sound for case in done)
-    sys.stdout.write(f"{'sound' if sound else 'NOT SOUND'} -> {options.out / 'summary.json'}\n")
-    return 0 if sound else 1
+    sound = {case.name for case in summary.cases if case.sound}
+    bad = [fault.name for fault in wanted if fault.name not in sound]
+    said = f"NOT SOUND, or not run: {', '.join(bad)}" if bad else "sound" if wanted else "no such case"
+    sys.stdout.write(f"{said} -> {options.out / 'summary.json'}\n")
+    return 1 if bad or not wanted else 0
 
 
-def _cases(faults: list[Fault], proxied: bool, kafka: bool, load: Load, seed: int, keep: bool) -> Iterator[Case]:
-    """The cases of one bed; a bed that does not become whole again is replaced."""
+def _cases(
+    faults: list[Fault], proxied: bool, kafka: bool, load: Load, seed: int, keep: bool, until: float
+) -> Iterator[Case]:
+    """The cases of one bed; a bed that does not become whole again is replaced. None begins after `until`."""
     left = list(faults)
-    while left:
+    while left and time.monotonic() < until:
         folder = Path(tempfile.mkdtemp(prefix="sosie-faults-"))
         try:
             with Bed(folder, proxied, kafka) as bed:
                 kit = MediaKit(bed.input)
-                while left:
+                while left and time.monotonic() < until:
                     fault = left.pop(0)
                     case = run_case(bed, kit, fault, load, random.Random(f"{seed} {fault.name}"))
                     yield case
@@ -76,16 +87,6 @@ def _cases(faults: list[Fault], proxied: bool, kafka: bool, load: Load, seed: in
             else:
                 with contextlib.suppress(OSError):
                     shutil.rmtree(folder)
-
-
-def _write(out: Path, done: list[Case], source: str, seed: int, seconds: float) -> None:
-    body = totals(done) | {
-        "source": source,
-        "seed": seed,
-        "seconds": round(seconds, 1),
-        "cases": msgspec.to_builtins(done),
-    }
-    (out / "summary.json").write_bytes(msgspec.json.format(msgspec.json.encode(body)))
 
 
 if __name__ == "__main__":

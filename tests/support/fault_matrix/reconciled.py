@@ -41,8 +41,6 @@ def told(report: dict[str, Any]) -> dict[str, object]:
     kept = ("completeness", "gap", "expected", "terminal", "in_flight", "doubled")
     missed = [f"{each['name']}: {each['value']}" for each in report["objectives"] if not each["met"]]
     found = [f"{each['name']}: {each['material_id']} {each['detail']}" for each in report["discrepancies"][:3]]
-    if report["uncounted"] and not totals["expected"]:  # a source that it cannot count again: it has nothing to say
-        return {"uncounted": report["uncounted"]}
     complete = totals["completeness"] == 1.0 and totals["gap"] == 0 and totals["expected"] > 0
     return {name: totals[name] for name in kept} | {
         "missed": missed,

@@ -7,26 +7,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from fault_matrix.summary import Summary
 from fault_matrix.verdict import Case
-
-
-class Summary(msgspec.Struct):
-    """What the table needs of a summary."""
-
-    source: str
-    cases: list[Case]
 
 
 def table(cases: Sequence[Case]) -> str:
     """Markdown: a row for each case."""
     lines = [
-        "| case | sent | outcomes | lost | two IDs | dead | repeated | recovered in | slowest record |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| case | sent | outcomes | lost | two IDs | dead | repeated "
+        "| recovered in | slowest record | completeness | gap |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for case in cases:
         numbers = (case.sent, case.outcomes, case.lost, case.two_ids, case.dead, case.repeated)
         shown = " | ".join(str(number) for number in numbers)
-        lines.append(f"| `{case.name}` | {shown} | {case.recovery_s:.1f} s | {case.slowest_s:.1f} s |")
+        said = " | ".join(str(case.reconcile.get(name, "not asked")) for name in ("completeness", "gap"))
+        lines.append(f"| `{case.name}` | {shown} | {case.recovery_s:.1f} s | {case.slowest_s:.1f} s | {said} |")
     return "\n".join(lines)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 
 import pytest
 from fault_matrix.faults import NETWORK, PAIRS, killable, matrix
 from fault_matrix.memory import growing
 from fault_matrix.reconciled import told
+from fault_matrix.summary import Summary
 from fault_matrix.verdict import Case, Seen, Sent, judge
 
 HEALED = 110.0
@@ -140,4 +143,23 @@ def test_a_report_is_sound_only_when_it_is_complete(wrong: str) -> None:
 
 def test_a_source_that_cannot_be_counted_is_not_called_sound() -> None:
     report = {**REPORT, "totals": {**REPORT["totals"], "expected": 0}, "uncounted": {"run-1": "of kind kafka"}}
-    assert told(report) == {"uncounted": {"run-1": "of kind kafka"}}
+    assert told(report)["sound"] is False
+
+
+def test_a_summary_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    order = ["none", "kill-redis", "stall-redis"]
+    first = Summary.opened(tmp_path, "kafka", 7, resume=False)
+    first.take(Case(name="stall-redis", sent=500, outcomes=500), order)
+    first.take(Case(name="kill-redis", sent=500, outcomes=499, lost=1), order)
+    first.write(tmp_path)
+    again = Summary.opened(tmp_path, "kafka", None, resume=True)
+    again.take(Case(name="kill-redis", sent=500, outcomes=500), order)
+    again.write(tmp_path)
+    assert again.seed == 7
+    told = json.loads((tmp_path / "summary.json").read_bytes())
+    assert (told["sent"], told["lost"], told["sound"]) == (1000, 0, True)
+    assert [case["name"] for case in told["cases"]] == ["kill-redis", "stall-redis"]
+    assert Summary.opened(tmp_path, "kafka", 8, resume=False).cases == []
+    for source, seed in (("files", 7), ("kafka", 8)):
+        with pytest.raises(ValueError, match="--seed 7"):
+            Summary.opened(tmp_path, source, seed, resume=True)
