@@ -163,9 +163,13 @@ class Bed:
         """`kill -9` of a part of the local stack; its supervisor starts it again. The broker behind a proxy is ours."""
         if name == "kafka" and "kafka" in self.proxies:
             return [f"kafka {self.broker.kill()}"]
-        [pid] = [part.pid for part in stack.status(self.stack_state) if part.name == name]
-        if not pid:
-            raise AssertionError(f"{name} does not run")
+
+        def pid_of() -> int | None:
+            return next((part.pid for part in stack.status(self.stack_state) if part.name == name), None)
+
+        wait_until(lambda: bool(pid_of()), START_SECONDS, f"{name} runs")
+        pid = pid_of()
+        assert pid, f"{name} ended at once"
         os.kill(pid, signal.SIGKILL)
         return [f"{name} {pid}"]
 

@@ -65,11 +65,14 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 def matrix(seed: int, kafka: bool = False) -> list[Fault]:
-    """No fault at all, for comparison; each kill alone; five random pairs; each network fault before each server."""
+    """No fault at all, for comparison; each kill alone, and one of a pump that has work; five random pairs; each
+    network fault before each server."""
     chance = random.Random(seed)
     names = killable(kafka)
     found = [Fault("none")]
     found += [Fault(f"kill-{name}", (name,)) for name in names]
+    # Killed by itself the pump has little to lose: here the models stay away until records wait in its queue.
+    found.append(Fault("kill-retry-pump-at-work", ("triton",) * 4 + ("retry-pump",), 2.5))
     pairs: set[frozenset[str]] = set()
     while len(pairs) < PAIRS:
         first, second = chance.sample(names, 2)

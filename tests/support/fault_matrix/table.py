@@ -15,11 +15,11 @@ def table(cases: Sequence[Case]) -> str:
     """Markdown: a row for each case."""
     lines = [
         "| case | sent | outcomes | lost | two IDs | dead | repeated "
-        "| recovered in | slowest record | completeness | gap |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| queued | recovered in | slowest record | completeness | gap |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for case in cases:
-        numbers = (case.sent, case.outcomes, case.lost, case.two_ids, case.dead, case.repeated)
+        numbers = (case.sent, case.outcomes, case.lost, case.two_ids, case.dead, case.repeated, case.queued)
         shown = " | ".join(str(number) for number in numbers)
         said = " | ".join(str(case.reconcile.get(name, "not asked")) for name in ("completeness", "gap"))
         lines.append(f"| `{case.name}` | {shown} | {case.recovery_s:.1f} s | {case.slowest_s:.1f} s | {said} |")

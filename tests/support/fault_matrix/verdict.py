@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-TOTALS = ("sent", "outcomes", "lost", "two_ids", "doubled", "repeated", "split", "unpublished", "dead")
+TOTALS = ("sent", "outcomes", "lost", "two_ids", "doubled", "repeated", "split", "unpublished", "dead", "queued")
+IN_OPERATOR = 3
+"""Attempts before a record goes to the retry queue: `retry.attempts` of a spec that does not say."""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -36,7 +38,8 @@ class Case(msgspec.Struct, kw_only=True):
     with a content ID other than the original's; `unpublished`: whose outcome Redis or the index does not have.
     `killed_at`: UTC; `killed_after`: records sent by then; `fault_s`: how long the fault was held.
     `recovery_s`: from the end of the fault until a record of every kind that entered after it had its committed
-    outcome; -1 when that never came. `slowest_s`: the longest way of a record.
+    outcome; -1 when that never came. `slowest_s`: the longest way of a record. `queued`: records that came through the
+    retry queue, by their count of attempts.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Case(msgspec.Struct, kw_only=True):
     fault_s: float = 0.0
     recovery_s: float = -1.0
     slowest_s: float = 0.0
+    queued: int = 0
     reconcile: dict[str, object] = {}
     examples: list[str] = []
     error: str = ""
@@ -104,6 +108,7 @@ def judge(
     case.repeated = len(often) - len(doubled)
     case.doubled, case.unpublished, case.dead = len(doubled), len(unpublished), outcomes["dead"]
     case.slowest_s = round(max((seen[0].at - sent[name].at for name, seen in answered.items()), default=0.0), 2)
+    case.queued = sum(seen[-1].attempts > IN_OPERATOR for seen in answered.values())
     case.recovery_s = recovery(sent, answered, healed_at)
     for what, names in (
         ("lost", lost),

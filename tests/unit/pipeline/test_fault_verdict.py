@@ -37,7 +37,14 @@ def test_a_case_without_a_fault_is_sound() -> None:
     assert case.sound
     assert (case.sent, case.outcomes, case.by_outcome) == (13, 13, {"duplicate": 1, "unique": 12})
     # after the fault: m5 (video) at 110, m6 (post) at 112, m7 (image) at 114, each answered a second later
-    assert (case.recovery_s, case.slowest_s) == (5.0, 1.5)
+    assert (case.recovery_s, case.slowest_s, case.queued) == (5.0, 1.5, 0)
+
+
+def test_records_of_the_retry_queue_are_counted() -> None:
+    books = Books()
+    books.results["m3"] = [Seen("unique", "c-m3", 120.0, attempts=4)]
+    books.results["m4"] = [Seen("unique", "c-m4", 120.0, attempts=3)]
+    assert books.judged().queued == 1
 
 
 @pytest.mark.parametrize(
