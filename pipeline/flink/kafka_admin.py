@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from pipeline.flink.plan import Bounds
 from pipeline.kafka.settings import SHADED, client_properties
 
 _SECONDS = 15
+_ASK_AGAIN_S = 0.05
 
 
 class KafkaAdmin:
@@ -59,10 +61,10 @@ class KafkaAdmin:
         return set(self._answer(self._client.listTopics().names(), "list its topics"))
 
     def create(self, names: Collection[str], partitions: int, replication: int) -> list[str]:
-        """Make the topics that are not there; returns those made.
+        """Make the topics that are not there; returns those made, once the brokers tell of them.
 
         Raises:
-            Retryable: the brokers do not answer.
+            Retryable: the brokers do not answer, or do not tell of them in time.
             Permanent: they do not allow it.
         """
         missing = sorted(set(names) - self.topics())
@@ -76,6 +78,12 @@ class KafkaAdmin:
         except Permanent as error:
             if "TopicExists" not in str(error):
                 raise
+        # The controller has them when it answers; a busy broker, which is asked from now on, learns of them later.
+        end = time.monotonic() + _SECONDS
+        while unseen := sorted(set(missing) - self.topics()):
+            if time.monotonic() > end:
+                raise Retryable(f"Kafka at {self._bootstrap} made {', '.join(unseen)}, and does not tell of them yet")
+            time.sleep(_ASK_AGAIN_S)
         return missing
 
     def offsets(self, topics: Collection[str], at: Literal["earliest", "latest"] | int) -> Bounds:

@@ -109,6 +109,24 @@ def visible_topics(address: str, properties: Mapping[str, str]) -> set[str]:
         return admin.topics()
 
 
+class LateAdmin(KafkaAdmin):
+    """A busy broker: it tells of what was made after two more questions."""
+
+    asked = 0
+
+    def topics(self) -> set[str]:
+        """The first ones only, at first."""
+        self.asked += 1
+        self.told = super().topics() if self.asked in (1, 4) else self.told
+        return self.told
+
+
+def made_on_a_busy_broker(address: str, topic: str) -> tuple[list[str], set[str]]:
+    """What `create` returns, and the last that it was told."""
+    with LateAdmin(address, {}) as admin:
+        return admin.create([topic], 1, 1), admin.told
+
+
 def offsets(address: str, topic: str, at: Literal["earliest", "latest"] | int) -> dict[int, int]:
     """Of the topic's partitions."""
     with KafkaAdmin(address, {}) as admin:

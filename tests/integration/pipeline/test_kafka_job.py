@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from kafka_broker import PASSWORD, Broker, by_key, committed, login, offsets, visible_topics
+from kafka_broker import PASSWORD, Broker, by_key, committed, login, made_on_a_busy_broker, offsets, visible_topics
 from photos import photo
 from scenes import write_jpeg
 from sosie_system import COMMAND, System, results, sosie
@@ -172,6 +172,12 @@ def test_the_admin_logs_in_with_a_secret_out_of_a_file(broker: Broker, tmp_path:
     with pytest.raises(SosieError, match="Authentication") as caught:
         broker.ask(visible_topics, broker.login_address, login(f"${{file:{tmp_path}/wrong}}"))
     assert PASSWORD not in str(caught.value)
+
+
+def test_a_topic_is_there_once_it_was_made_though_a_busy_broker_tells_of_it_late(broker: Broker) -> None:
+    made, told = broker.ask(made_on_a_busy_broker, broker.address, "k7-late")
+    assert made == ["k7-late"]
+    assert "k7-late" in told
 
 
 def test_offsets_at_both_ends_and_at_a_time(broker: Broker) -> None:
