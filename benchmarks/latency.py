@@ -1,11 +1,13 @@
 """Milliseconds from a record produced to Kafka to its outcome: read from the result topic, and known to `content get`.
 
-    .venv/bin/python -m benchmarks.latency [--seconds 30] [--burst 600] [--kinds image,post,mixed]
+    .venv/bin/python -m benchmarks.latency [--seconds 30] [--top-seconds 8] [--kinds image,post,mixed]
 
-A stack with a broker of its own; one streaming job from topics to topics. For each kind a burst gives the top rate
-(outcomes a second from the 10th to the 90th percentile), and then records are sent evenly at half of it. `topic`: until
+A stack with a broker of its own; one streaming job from topics to topics. For each kind a burst that takes
+`--top-seconds` gives the top rate (outcomes a second from the 10th to the 90th percentile), and then records are sent
+evenly at half of it. `topic`: until
 this program has read the outcome from the result topic; `get`: until Redis, which `content get` reads, answers with it
-(asked every 4 ms). `mixed`: as many images as posts, told per kind.
+(asked every 4 ms about those
+that wait longest). `mixed`: as many images as posts, told per kind.
 The last line is JSON: by kind `top_per_s`, `rate_per_s`, `n`, `missing`, and `topic` and `get`, each p50 and p99 in ms.
 """
 
@@ -25,6 +27,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,10 @@ from pipeline.flink.kafka_admin import KafkaAdmin
 from pipeline.flink.kafka_client import KafkaConsumer, KafkaProducer
 
 _GET_S = 0.004
+_ASKED = 64
+"""Of each kind, at a time: asking for a whole burst would take the cores that the job needs."""
+_FIRST = 200
+"""Records that tell how many a burst needs."""
 _WAIT_S = 60.0
 POLICY = "feed"
 
@@ -49,7 +56,7 @@ class Watch:
     def __init__(self, bootstrap: str, redis_url: str) -> None:
         self.topic: dict[str, float] = {}
         self.get: dict[str, float] = {}
-        self._open: set[str] = set()
+        self._open: dict[str, dict[str, None]] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._redis = redis.Redis.from_url(redis_url)
@@ -58,10 +65,10 @@ class Watch:
         for thread in self._threads:
             thread.start()
 
-    def expect(self, material_id: str) -> None:
-        """Ask Redis for it from now on."""
+    def expect(self, material_id: str, kind: str) -> None:
+        """Ask Redis for it from now on, once it is among the oldest of its kind."""
         with self._lock:
-            self._open.add(material_id)
+            self._open.setdefault(kind, {})[material_id] = None
 
     def wait(self, names: Sequence[str], seconds: float) -> list[str]:
         """Those that both have not told when time is up."""
@@ -85,7 +92,7 @@ class Watch:
     def _ask(self) -> None:
         while not self._stop.wait(_GET_S):
             with self._lock:
-                names = list(self._open)
+                names = [name for waiting in self._open.values() for name in islice(waiting, _ASKED)]
             if not names:
                 continue
             pipe = self._redis.pipeline(transaction=False)
@@ -96,7 +103,9 @@ class Watch:
             for name in known:
                 self.get[name] = now
             with self._lock:
-                self._open.difference_update(known)
+                for name in known:
+                    for waiting in self._open.values():
+                        waiting.pop(name, None)
 
 
 class Load:
@@ -117,7 +126,7 @@ class Load:
             record["text"] = (
                 f"Heron {i} of {i * 7919 % 10007} stood in the water near lock {i * 31 % 997} at {i % 24} h."
             )
-        self._watch.expect(name)
+        self._watch.expect(name, kind)
         sent = time.monotonic()
         self._producer.send(f"{kind}s", json.dumps(record).encode(), name)
         return name, sent
@@ -142,13 +151,20 @@ def percentiles(sent: dict[str, float], seen: dict[str, float]) -> dict[str, flo
     return {"p50": round(statistics.median(took), 1), "p99": round(took[min(len(took) - 1, int(len(took) * 0.99))], 1)}
 
 
+def burst(load: Load, watch: Watch, kinds: Sequence[str], count: int) -> tuple[float, int]:
+    """The steady rate of so many records sent at once, and how many of them had no outcome in time."""
+    names = [load.send(kinds[i % len(kinds)])[0] for i in range(count)]
+    lost = watch.wait(names, _WAIT_S + count / 5)
+    return steady_rate(sorted(watch.topic[name] for name in names if name in watch.topic)), len(lost)
+
+
 def measure(load: Load, watch: Watch, kinds: Sequence[str], args: argparse.Namespace) -> dict[str, Any]:
     """Top rate of a burst, then half of it; figures per kind where there are several."""
-    burst = [load.send(kinds[i % len(kinds)])[0] for i in range(args.burst)]
-    lost = watch.wait(burst, _WAIT_S + args.burst / 5)
-    top = steady_rate(sorted(watch.topic[name] for name in burst if name in watch.topic))
+    top, lost = burst(load, watch, kinds, _FIRST)
+    top, more = burst(load, watch, kinds, max(_FIRST, int(top * args.top_seconds)))
+    lost += more
     sent = load.evenly(kinds, top / 2, args.seconds)
-    missing = len(lost) + len(watch.wait(list(sent), _WAIT_S))
+    missing = lost + len(watch.wait(list(sent), _WAIT_S))
     told = {"top_per_s": round(top, 1), "rate_per_s": round(top / 2, 1), "n": len(sent), "missing": missing}
     for kind in kinds:
         own = {name: at for name, at in sent.items() if name.startswith(f"l-{kind}-")}
@@ -161,10 +177,12 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--burst", type=int, default=600)
-    parser.add_argument("--pictures", type=int, default=4000, help="different ones; each is an upload of its own")
+    parser.add_argument("--top-seconds", type=float, default=8.0)
+    parser.add_argument("--pictures", type=int, default=5500, help="different ones; each is an upload of its own")
     parser.add_argument("--kinds", default="image,post,mixed")
     args = parser.parse_args()
+    # A shell's background job ignores SIGINT, and so would the job below, which is ended by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="sosie-latency-") as name:
         folder, state = Path(name), Path(name) / "state"
         images.make(folder / "pictures", args.pictures)
@@ -194,8 +212,11 @@ def main() -> None:
         finally:
             watch.close()
             job.send_signal(signal.SIGINT)
-            job.communicate(timeout=120)
-            stack.down(state)
+            try:
+                job.communicate(timeout=120)
+            finally:
+                job.kill()
+                stack.down(state)
     print(json.dumps(told))
 
 
