@@ -23,7 +23,7 @@ from vector_index.log_schema import connect
 from vector_index.log_verdicts import VerdictTables
 from vector_index.log_witness import Witness, refuse_shortened, sync_tail
 from vector_index.row_groups import Numbers, RowGroups
-from vector_index.row_places import Place, RowInfo, RowPlaces
+from vector_index.row_places import Place, RowInfo, RowPlaces, StoredPlace
 
 _INFOS = (
     "SELECT m.row, m.material_id, m.kind, coalesce(c.content_id, ''), coalesce(c.content_id,"
@@ -224,9 +224,9 @@ class Log:
         self._places.clear()
         self._groups.clear()
 
-    def _read_places(self, policy: str, first: int, end: int) -> Iterator[Place]:
+    def _read_places(self, policy: str, first: int, end: int) -> list[StoredPlace]:
         where = "m.row >= ? AND m.row < ?"
-        return _places(self._reader(range(first, end))(_INFOS.format(where=where), (policy, first, end)))
+        return self._reader(range(first, end))(_INFOS.format(where=where), (policy, first, end)).fetchall()
 
     def _read_infos(self, policy: str, rows: Sequence[int]) -> Iterator[Place]:
         where = "m.row IN (SELECT value FROM json_each(?))"

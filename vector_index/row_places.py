@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 
 import msgspec
 
@@ -16,6 +17,7 @@ PAGED_ROWS = 4_000_000
 KEPT = 50_000
 """Places that are kept as objects: what was placed last (about 400 bytes each)."""
 _OWN, _EXEMPLAR, _LIVE = 4, 8, 16
+_NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 
 
 class RowInfo(msgspec.Struct, frozen=True, gc=False):
@@ -30,7 +32,9 @@ class RowInfo(msgspec.Struct, frozen=True, gc=False):
 
 
 Place = tuple[int, RowInfo]
-ReadRange = Callable[[str, int, int], Iterable[Place]]
+StoredPlace = tuple[int, str, Kind, str, str, int]
+"""Row, then the fields of its `RowInfo`: a page takes them as they are, without an object for each."""
+ReadRange = Callable[[str, int, int], Iterable[StoredPlace]]
 """(policy, first row, row after the last) -> the rows that live."""
 ReadRows = Callable[[str, Sequence[int]], Iterable[Place]]
 
@@ -107,20 +111,16 @@ class _Page:
 
     __slots__ = ("_flags", "_starts", "_text")
 
-    def __init__(self, first: int, places: Iterable[Place]) -> None:
-        self._flags = bytearray(PAGE)
-        self._starts = array("I", bytes(8 * PAGE + 4))
+    def __init__(self, first: int, places: Iterable[StoredPlace]) -> None:
+        flags = bytearray(PAGE)
         texts: list[str] = [""] * (2 * PAGE)
-        for row, info in places:
+        for row, material_id, kind, own, group, exemplar in places:
             place = row - first
-            own = _OWN if info.content_id else 0
-            self._flags[place] = _LIVE | own | (_EXEMPLAR if info.exemplar else 0) | KINDS.index(info.kind)
-            texts[2 * place], texts[2 * place + 1] = info.material_id, info.group
-        end = 0
-        for number, text in enumerate(texts):
-            self._starts[number] = end
-            end += len(text)
-        self._starts[2 * PAGE] = end
+            flags[place] = _LIVE | _NUMBER[kind] | (_OWN if own else 0) | (_EXEMPLAR if exemplar else 0)
+            texts[2 * place] = material_id
+            texts[2 * place + 1] = group
+        self._flags = flags
+        self._starts = array("I", accumulate(map(len, texts), initial=0))
         self._text = "".join(texts)
 
     def info(self, place: int) -> RowInfo | None:

@@ -19,7 +19,7 @@ class SegmentSettings(msgspec.Struct, frozen=True, kw_only=True):
         nprobe: cells that are searched.
         max_cells: the most cells that are trained.
         regrow: cells are trained anew when the space is this many times larger than when they were.
-        fan_in: segments of about one size that are merged into one.
+        fan_in: a segment is merged with the smaller ones, unless it is larger than so many times all of them.
         dead_share: a segment with a larger share of removed rows is written anew.
         build_threads: threads of the process that trains and merges.
         build_niceness: its niceness, 0 to 19.
@@ -33,7 +33,7 @@ class SegmentSettings(msgspec.Struct, frozen=True, kw_only=True):
     disk_reserve: int = 256 << 20
     nprobe: int = 64
     max_cells: int = 4096
-    regrow: int = 8
+    regrow: int = 4
     fan_in: int = 4
     dead_share: float = 0.2
     build_threads: int = 1

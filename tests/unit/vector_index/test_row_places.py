@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vector_index import row_places
-from vector_index.row_places import PAGE, Place, RowInfo, RowPlaces
+from vector_index.row_places import PAGE, Place, RowInfo, RowPlaces, StoredPlace
 
 ROWS = st.integers(1, 3 * PAGE)
 INFOS = st.builds(
@@ -32,8 +32,10 @@ EVERYTHING = range(1, 3 * PAGE + 1)
 def test_places_follow_the_log(
     kept: int, paged: int, stored: dict[int, RowInfo], changes: list[tuple[int, RowInfo | None]], looked: list[int]
 ) -> None:
-    def read_range(_: str, first: int, end: int) -> Iterator[Place]:
-        return ((row, info) for row, info in stored.items() if first <= row < end)
+    def read_range(_: str, first: int, end: int) -> Iterator[StoredPlace]:
+        for row, info in stored.items():
+            if first <= row < end:
+                yield row, info.material_id, info.kind, info.content_id, info.group, info.exemplar
 
     def read_rows(_: str, rows: Sequence[int]) -> Iterator[Place]:
         return ((row, stored[row]) for row in rows if row in stored)
