@@ -24,6 +24,7 @@ from materials.errors import Permanent, UsageError
 from model_plugins import registry
 from model_plugins.balancing import by_name
 from pipeline.bounded_end import end_of
+from pipeline.committed_ends import commit_ends
 from pipeline.flink.plan import JobPlan, plan
 from pipeline.job_control import records
 from pipeline.job_control.records import Incarnation, JobRecord
@@ -33,6 +34,7 @@ from pipeline.run_bounds import RunBounds, needs_broker
 from pipeline.run_records import process_mark, recorded, write_start
 from pipeline.runs import RunSummary, new_run_id
 from pipeline.spec import JobSpec, load
+from reconcile.ledger.runs import end_run
 from vector_index import policies
 
 _POLL_S = 0.25
@@ -119,6 +121,7 @@ def run_job(
         with recorded(job, process_mark()):
             seconds = _execute(bounds, folder, progress)
         summary = _summary(bounds, folder, seconds=seconds, stack_seconds=stack_seconds)
+        commit_ends(folder, job.run_id)
     finally:
         if ours:
             stack.down(folder)
@@ -246,6 +249,8 @@ def launch(
     with pump_beside(job.addresses.redis, folder), Waiting(job.addresses.redis, folder, job) as waiting:
         over = end_of(job, bounds.total, waiting.count)
         _follow(client, _counts_of(job), progress, bounds.total(), over, folder / "checkpoints" / job.run_id)
+    end_run(folder, job.run_id, time.time())
+    commit_ends(folder, job.run_id)
     summary = _summary(bounds, folder, seconds=time.monotonic() - began, stack_seconds=0.0)
     return Submitted(stay.job_id, job.run_id, summary)
 

@@ -114,6 +114,22 @@ class KafkaAdmin:
                 found.setdefault(partition.topic(), {})[partition.partition()] = committed.offset()
         return found
 
+    def commit(self, group: str, offsets: Bounds) -> None:
+        """Set what a consumer group has committed.
+
+        Raises:
+            Retryable: the brokers do not answer.
+            Permanent: they do not allow it, or somebody consumes as a member of that group.
+        """
+        wanted = self._gateway.jvm.java.util.HashMap()
+        for topic, partitions in offsets.items():
+            for partition, offset in partitions.items():
+                where = self._kafka.common.TopicPartition(topic, partition)
+                wanted.put(where, self._kafka.clients.consumer.OffsetAndMetadata(offset))
+        if offsets:
+            answer = self._client.alterConsumerGroupOffsets(group, wanted).all()
+            self._answer(answer, f"commit offsets of group {group}")
+
     def _offsets(self, topics: Collection[str], spec: Any) -> Bounds:
         missing = sorted(set(topics) - self.topics())
         if missing:

@@ -39,3 +39,12 @@ def between(first: Bounds, last: Bounds) -> int:
         for topic, partitions in last.items()
         for partition, end in partitions.items()
     )
+
+
+def left_to_commit(ends: Bounds, committed: Bounds) -> Bounds:
+    """The ends that a group has not reached; offsets never go back."""
+    left = {
+        topic: {p: end for p, end in partitions.items() if end > committed.get(topic, {}).get(p, 0)}
+        for topic, partitions in ends.items()
+    }
+    return {topic: partitions for topic, partitions in left.items() if partitions}

@@ -16,6 +16,7 @@ from pipeline.job_control.records import JobRecord
 from pipeline.job_control.rest import ENDED, FlinkRest, JobState
 from pipeline.runs import count_lines, result_files
 from pipeline.spec import FilesSink, FilesSource, JobSpec
+from reconcile.ledger.runs import end_run
 
 STOP_SECONDS = 600.0
 _SLOTS_PATIENCE_S = 15.0
@@ -81,6 +82,7 @@ def cancel(state: Path, wanted: str, *, seconds: float = STOP_SECONDS) -> JobRec
     _running(record).cancel(record.last.job_id, seconds)
     record = msgspec.structs.replace(record, wish="cancel", savepoint="")
     records.save(state, record)
+    end_run(state, record.run_id, time.time())
     return record
 
 

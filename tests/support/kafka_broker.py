@@ -139,6 +139,12 @@ def committed(address: str, group: str) -> dict[str, dict[int, int]]:
         return admin.committed(group)
 
 
+def commit(address: str, group: str, wanted: Mapping[str, dict[int, int]]) -> None:
+    """For a consumer group."""
+    with KafkaAdmin(address, {}) as admin:
+        admin.commit(group, dict(wanted))
+
+
 def _create(address: str, names: Collection[str], partitions: int) -> list[str]:
     with KafkaAdmin(address, {}) as admin:
         return admin.create(names, partitions, 1)

@@ -7,12 +7,23 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from kafka_broker import PASSWORD, Broker, by_key, committed, login, made_on_a_busy_broker, offsets, visible_topics
+from kafka_broker import (
+    PASSWORD,
+    Broker,
+    by_key,
+    commit,
+    committed,
+    login,
+    made_on_a_busy_broker,
+    offsets,
+    visible_topics,
+)
 from photos import photo
 from scenes import write_jpeg
 from sosie_system import COMMAND, System, results, sosie
@@ -158,6 +169,43 @@ def test_a_batch_job_on_a_session_cluster_begins_at_a_time(system: System, broke
     assert set(by_key(broker.read(["k3-results"], 4))) == {f"k3-{i}" for i in range(4)}
 
 
+def test_reconciliation_counts_topics_again_and_names_what_was_planted(
+    system: System, broker: Broker, tmp_path: Path
+) -> None:
+    broker.topics("k5-posts")
+    sink = {"kind": "kafka", "bootstrap": broker.address, "topic": "k5-results"}
+    spec = write_spec(tmp_path, broker, "k5", sink, topic="k5-posts", bounded=True)
+    broker.send("k5-posts", [*(post(f"k5-{i}") for i in range(6)), (None, b"\xff{", {}), ("tomb", None, {})])
+    began = datetime.now(UTC).isoformat()
+    run_id = system.run(spec)["run_id"]
+    broker.send("k5-posts", [post("k5-after-the-end")])
+    written = broker.read(["k5-results"], 8)
+    assert len(written) == 8
+    names = {str(record.key) for record in written}
+
+    def report(code: int) -> dict[str, Any]:
+        told: dict[str, Any] = system.ask("reconcile", "run", "--window", "1m", "--from", began, code=code)
+        return told
+
+    clean = report(0)
+    assert clean["runs"] == [run_id]
+    assert clean["uncounted"] == {}
+    totals = clean["totals"]
+    assert (totals["expected"], totals["terminal"], totals["gap"], totals["completeness"]) == (8, 8, 0, 1.0)
+    assert clean["discrepancies"] == []
+
+    # the same answer once more is at-least-once delivery; another answer is a fault
+    [first] = [record for record in written if record.key == "k5-0"]
+    broker.send("k5-results", [("k5-0", first.value, first.headers)])
+    assert report(0)["totals"] == totals
+    other = json.dumps(json.loads(first.value) | {"content_id": "feed-planted"}).encode()
+    broker.send("k5-results", [("k5-0", other, first.headers)])
+    planted = report(3)
+    assert {(one["material_id"], one["name"]) for one in planted["discrepancies"]} == {("k5-0", "doubled")}
+    assert planted["totals"]["expected"] == 8
+    assert "k5-0" in names
+
+
 def test_a_topic_that_is_not_there_is_told_before_anything_runs(system: System, broker: Broker, tmp_path: Path) -> None:
     sink = {"kind": "kafka", "bootstrap": broker.address, "topic": "k4-results"}
     done = sosie("run", write_spec(tmp_path, broker, "k4", sink, topic="k4"), "--state", system.state, code=2)
@@ -192,3 +240,6 @@ def test_offsets_at_both_ends_and_at_a_time(broker: Broker) -> None:
         {0: 3},
     ]
     assert broker.ask(committed, broker.address, "k6-nobody") == {}
+    for wanted in ({"k6": {0: 2}}, {}):
+        broker.ask(commit, broker.address, "k6-somebody", wanted)
+        assert broker.ask(committed, broker.address, "k6-somebody") == {"k6": {0: 2}}

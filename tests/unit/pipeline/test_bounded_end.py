@@ -5,12 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from deploy.addresses import Addresses
 from pipeline.bounded_end import BoundedEnd, CommittedCount
 from pipeline.finishing import PATIENCE_S, Finisher
+from pipeline.flink.kafka_offsets import left_to_commit
+from pipeline.flink.plan import JobPlan
 from pipeline.job_control import records
 from pipeline.job_control.records import Incarnation, JobRecord
+from pipeline.run_records import write_start
 from pipeline.spec import FilesSink, FilesSource, JobSpec
 from reconcile.ledger.rows import LedgerRow, encode, rows_folder
+from reconcile.ledger.runs import find_run, write_run
 
 ROW = {"window": 0, "kind": "post", "revision": 0, "source": "a", "partition": 0, "offset": -1, "policy": "feed"}
 
@@ -69,7 +76,7 @@ def test_a_run_that_lost_records_ends_only_after_long_silence_and_with_an_empty_
 
 
 class Cluster:
-    """One job's state, and how often it was stopped."""
+    """Its jobs' state, and which were stopped."""
 
     def __init__(self) -> None:
         self.stopped: list[str] = []
@@ -93,9 +100,13 @@ def remember(state: Path, run_id: str, **source: Any) -> None:
         plugins=("text-embedding",),  # type: ignore[arg-type]
     )
     stay = Incarnation(job_id=f"job-{run_id}", cluster="http://c:1", began=0.0, parallelism=1)
+    spec_json = spec.model_dump_json()
     records.save(
-        state,
-        JobRecord(run_id=run_id, name="j", spec_path="j.yaml", spec_json=spec.model_dump_json(), incarnations=(stay,)),
+        state, JobRecord(run_id=run_id, name="j", spec_path="j.yaml", spec_json=spec_json, incarnations=(stay,))
+    )
+    nowhere = Addresses(zookeeper="", redis="", index="")
+    write_start(
+        JobPlan(spec_json=spec_json, addresses=nowhere, state=str(state), run_id=run_id), f"http://c:1#job-{run_id}"
     )
 
 
@@ -104,7 +115,15 @@ def test_a_bounded_job_on_a_cluster_is_ended_once_it_is_over(tmp_path: Path) -> 
     clock = Now()
     remember(tmp_path, "j-1")
     remember(tmp_path, "j-2", watch=True)
-    finisher = Finisher(tmp_path, "redis://127.0.0.1:1/0", lambda _url: cluster, clock)
+    commits: list[str] = []
+    finisher = Finisher(
+        tmp_path,
+        "redis://127.0.0.1:1/0",
+        lambda _url: cluster,
+        clock,
+        lambda: 77.0,
+        lambda _state, run: commits.append(run),
+    )
     commit(tmp_path, "a", ended=1)
     commit(tmp_path, "a", ended=7, run="j-2")
     assert [finisher.step(), finisher.step()] == [[], []]
@@ -113,3 +132,55 @@ def test_a_bounded_job_on_a_cluster_is_ended_once_it_is_over(tmp_path: Path) -> 
     clock.at = PATIENCE_S + 1
     assert finisher.step() == ["j-1"]
     assert [finisher.step(), cluster.stopped] == [[], ["job-j-1"]]
+    assert ended_at(tmp_path, "j-1") == 77.0
+    assert commits == [], "its source is not Kafka"
+
+
+def ended_at(state: Path, run_id: str) -> float:
+    run = find_run(state, run_id)
+    assert run is not None
+    return run.ended_at
+
+
+def test_the_end_of_any_job_is_noted_but_not_of_one_that_was_resumed_meanwhile(tmp_path: Path) -> None:
+    cluster: Any = Cluster()
+    for name in ("j-1", "j-2"):
+        remember(tmp_path, name, watch=False)
+    resumed = find_run(tmp_path, "j-2")
+    assert resumed is not None
+    write_run(tmp_path, msgspec.structs.replace(resumed, process="http://c:1#job-later"))
+    finisher = Finisher(tmp_path, "redis://127.0.0.1:1/0", lambda _url: cluster, Now(), lambda: 5.0, _no_kafka)
+    finisher.step()
+    assert [ended_at(tmp_path, name) for name in ("j-1", "j-2")] == [0.0, 0.0]
+    cluster.now = "FAILED"
+    assert finisher.step() == []
+    assert [ended_at(tmp_path, name) for name in ("j-1", "j-2")] == [5.0, 0.0]
+
+
+def test_a_bounded_run_on_kafka_commits_its_ends_also_after_it_ended_by_itself(tmp_path: Path) -> None:
+    cluster: Any = Cluster()
+    remember(tmp_path, "j-1")
+    run = find_run(tmp_path, "j-1")
+    assert run is not None
+    write_run(tmp_path, msgspec.structs.replace(run, source={"kind": "kafka"}, ends={"t": {0: 2}}))
+    commits: list[str] = []
+    finisher = Finisher(
+        tmp_path,
+        "redis://127.0.0.1:1/0",
+        lambda _url: cluster,
+        Now(),
+        lambda: 5.0,
+        lambda _state, name: commits.append(name),
+    )
+    cluster.now = "FINISHED"
+    assert [finisher.step(), finisher.step(), commits] == [[], [], ["j-1"]]
+
+
+def _no_kafka(_state: Path, run_id: str) -> None:
+    raise AssertionError(run_id)
+
+
+def test_offsets_never_go_back() -> None:
+    ends = {"a": {0: 5, 1: 3}, "b": {0: 0}}
+    assert left_to_commit(ends, {"a": {0: 2, 1: 9}}) == {"a": {0: 5}}
+    assert left_to_commit(ends, {}) == {"a": {0: 5, 1: 3}}
