@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,11 +25,12 @@ from pipeline.reconciling.reconciliation import (
 )
 from pipeline.reconciling.repair import Repaired, lost_by_chain, replay
 from pipeline.reconciling.sampling import computed_again
+from pipeline.reconciling.topics import Topics
 from pipeline.reconciling.waiting import waiting
 from pipeline.run_records import goes_on
 from pipeline.spec import JobSpec
 from reconcile.ledger.rows import window_of
-from reconcile.ledger.runs import read_runs
+from reconcile.ledger.runs import RunRecord, read_runs
 from reconcile.report.records import Report
 from reconcile.report.table import moment
 
@@ -112,7 +113,13 @@ def _repair(
         def again(spec: JobSpec, chain: str) -> None:
             run_in_chain(spec, state, chain)
 
-        replayed, refused = replay(gathered.snapshot.runs, lost, Path(folder), again, at)
+        def topic_lines(run: RunRecord) -> Iterator[tuple[str, str, bytes]]:
+            copies = Path(folder, "topics")
+            copies.mkdir(exist_ok=True)
+            return Topics(copies, state / "log").lines(run)
+
+        inputs = Path(folder, "inputs")
+        replayed, refused = replay(gathered.snapshot.runs, lost, inputs, again, at, topic_lines)
     written = 0
     if any(one.name in _OF_REDIS and one.policy for one in report.discrepancies):
         mended = rebuild(index_log, where.redis)

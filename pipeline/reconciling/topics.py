@@ -63,15 +63,22 @@ class Topics:
             UsageError: a topic is gone.
             Retryable: the brokers do not answer.
         """
+        for one, where, line in self._source(run):
+            kind, material_id, revision = identity(line, where)
+            yield ExpectedLine(run.chain, kind, material_id, revision, one.topic, _epoch(one.at))
+
+    def lines(self, run: RunRecord) -> Iterator[tuple[str, str, bytes]]:
+        """The same records as topic, `TOPIC-PARTITION:OFFSET`, and value; errors as `expected`'s."""
+        for one, where, line in self._source(run):
+            yield one.topic, where, line
+
+    def _source(self, run: RunRecord) -> Iterator[tuple[_Copied, str, bytes]]:
         source = KafkaSource.model_validate(run.source)
         brokers = run.brokers["source"]
         with KafkaAdmin(brokers, source.properties) as admin:
             ends = run.ends or admin.offsets(source.topics, "latest")
         for one in self._copy(brokers, source.properties, run.starts, ends):
-            line = base64.b64decode(one.value or "")
-            where = f"{one.topic}-{one.partition}:{one.offset}"
-            kind, material_id, revision = identity(line, where)
-            yield ExpectedLine(run.chain, kind, material_id, revision, one.topic, _epoch(one.at))
+            yield one, f"{one.topic}-{one.partition}:{one.offset}", base64.b64decode(one.value or "")
 
     def write_results(self, run: RunRecord, path: Path) -> int:
         """A run's outcomes as lines of a file; what was written twice for one input record stands there once.

@@ -30,6 +30,7 @@ from sosie_system import COMMAND, System, results, sosie
 
 from deploy.flink import start_session_cluster
 from materials.errors import SosieError
+from reconcile.ledger.rows import rows_folder
 
 pytestmark = pytest.mark.stack
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -60,7 +61,10 @@ def running() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     def start(*arguments: object) -> subprocess.Popen[str]:
         command = [*COMMAND, *map(str, arguments)]
+        # whoever runs the tests in a shell's background has told them to ignore SIGINT, and children inherit that
+        ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
         started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        signal.signal(signal.SIGINT, ignored)
         return started[-1]
 
     yield start
@@ -181,7 +185,6 @@ def test_reconciliation_counts_topics_again_and_names_what_was_planted(
     broker.send("k5-posts", [post("k5-after-the-end")])
     written = broker.read(["k5-results"], 8)
     assert len(written) == 8
-    names = {str(record.key) for record in written}
 
     def report(code: int) -> dict[str, Any]:
         told: dict[str, Any] = system.ask("reconcile", "run", "--window", "1m", "--from", began, code=code)
@@ -203,7 +206,27 @@ def test_reconciliation_counts_topics_again_and_names_what_was_planted(
     planted = report(3)
     assert {(one["material_id"], one["name"]) for one in planted["discrepancies"]} == {("k5-0", "doubled")}
     assert planted["totals"]["expected"] == 8
-    assert "k5-0" in names
+
+
+def test_what_a_run_on_a_topic_lost_is_found_and_replayed(system: System, broker: Broker, tmp_path: Path) -> None:
+    broker.topics("k7-posts")
+    sink = {"kind": "files", "path": str(tmp_path / "out-k7")}
+    spec = write_spec(tmp_path, broker, "k7", sink, topic="k7-posts", bounded=True)
+    broker.send("k7-posts", [post(f"k7-{i}") for i in range(4)])
+    since = ("reconcile", "run", "--window", "1m", "--from", datetime.now(UTC).isoformat())
+    run_id = system.run(spec)["run_id"]
+    folders = (tmp_path / "out-k7" / "results", rows_folder(system.state))
+    for file in (path for folder in folders for path in folder.glob(f"{run_id}*.jsonl")):
+        lines = file.read_text().splitlines(keepends=True)
+        ended = [line for line in lines if '"k7-2"' in line and '"stage":"entered"' not in line]
+        file.write_text("".join(line for line in lines if line not in ended))
+
+    before = system.ask(*since, code=3)
+    assert [(one["material_id"], one["name"]) for one in before["discrepancies"]] == [("k7-2", "lost")]
+    assert (before["totals"]["expected"], before["totals"]["gap"]) == (4, 1)
+    after = system.ask(*since, "--repair", code=0)
+    assert (after["totals"]["terminal"], after["totals"]["gap"], after["totals"]["completeness"]) == (4, 0, 1.0)
+    assert sorted(one["material_id"] for one in results(tmp_path, "k7")) == [f"k7-{i}" for i in range(4)]
 
 
 def test_a_topic_that_is_not_there_is_told_before_anything_runs(system: System, broker: Broker, tmp_path: Path) -> None:

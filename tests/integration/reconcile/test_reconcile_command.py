@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def of_run(report: dict[str, Any], names: set[str]) -> set[tuple[str, str]]:
 
 
 def reconcile(system: System, *more: str) -> dict[str, Any]:
-    asked = ("reconcile", "run", "--window", "1h", *more, "--json", "--state", system.state)
+    asked = ("reconcile", "run", "--window", "1m", *more, "--json", "--state", system.state)
     code, told = system.either(*asked)
     assert code in (0, 3), told
     report: dict[str, Any] = json.loads(told)
@@ -36,12 +37,13 @@ def reconcile(system: System, *more: str) -> dict[str, Any]:
 
 
 def test_a_report_names_what_was_taken_away_and_repair_brings_back_what_is_lost(system: System, tmp_path: Path) -> None:
+    since = ("--from", datetime.now(UTC).isoformat())  # other tests' records stand in earlier windows
     records: list[Any] = [{"material_id": f"rec-{i}", "kind": "post", "text": t} for i, t in enumerate(TEXTS)]
     summary = system.run(write_job(tmp_path, [*records, b"not a record"], "reconciled"))
     run_id = summary["run_id"]
     names = {f"rec-{i}" for i in range(len(TEXTS))} | {"@reconciled.jsonl:6"}
 
-    # rec-0 gets another content ID, rec-1 leaves Redis, rec-3 and the bad line leave ledger and results
+    # rec-2 gets another content ID, rec-1 leaves Redis, rec-3 and the bad line leave ledger and results
     with redis.Redis.from_url(system.addresses.redis) as store:
         store.delete("sosie:outcome:rec-1")
         stranger = {"revision": 0, "outcome": "unique", "content_id": "x"}
@@ -53,7 +55,7 @@ def test_a_report_names_what_was_taken_away_and_repair_brings_back_what_is_lost(
     for file in rows_folder(system.state).glob(f"{run_id}-*.jsonl"):
         take_out(file, "rec-3", "@reconciled.jsonl:6", ended_only=True)
 
-    before = reconcile(system, "--sample", "3")
+    before = reconcile(system, *since, "--sample", "3")
     assert run_id in before["runs"]
     assert of_run(before, names | {"rec-planted"}) == {
         ("rec-1", "index_only"),
@@ -70,7 +72,7 @@ def test_a_report_names_what_was_taken_away_and_repair_brings_back_what_is_lost(
 
     with redis.Redis.from_url(system.addresses.redis) as store:
         store.delete("sosie:outcome:rec-planted")
-    after = reconcile(system, "--repair", "--sample", "0")
+    after = reconcile(system, *since, "--repair", "--sample", "0")
     assert of_run(after, names | {"rec-planted"}) == {("rec-2", "swapped_content_id")}
     assert after["totals"]["gap"] == 0
     assert after["totals"]["completeness"] == 1.0
