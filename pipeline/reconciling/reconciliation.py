@@ -163,7 +163,9 @@ def report_on(
     found = [_placed(one, place, row) for row in rows for one in of_runs([row], lambda r: bool(may_come(r)))]
     found += [one for one in of_policies(compared.policies) if span.holds(one.window)]
     found = _one_name_each(found)
-    windows = figures.by_window(groups, rows, may_come, place, lambda minute: window_of(minute, span.window_s))
+    # of all rows: a repair may have ended in the span what entered before it, or after it what entered in it
+    counted = figures.by_window(groups, compared.runs, may_come, place, lambda at: window_of(at, span.window_s))
+    windows = [window for window in counted if span.holds(window.start)]
     totals = figures.totals(windows, groups, Counter(one.name for one in found)["doubled"])
     canaries = canaries or {}
     uncounted = gathered.snapshot.uncounted
