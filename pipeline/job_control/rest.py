@@ -92,6 +92,9 @@ class FlinkRest:
 
     def job(self, job_id: str) -> JobState | None:
         """All that is told of a job; None: the cluster does not know it."""
+        state = self.state(job_id)  # what follows comes out of a cache, and may be three seconds old
+        if state is None:
+            return None
         try:
             job = self._ask("GET", f"/jobs/{job_id}")
         except _NotFound:
@@ -103,7 +106,7 @@ class FlinkRest:
         return JobState(
             job_id=job["jid"],
             name=job["name"],
-            state=job["state"],
+            state=state,
             started=job["start-time"] / 1000,
             restarts=self._restarts(job_id),
             tasks={name: count for name, count in job.get("status-counts", {}).items() if count},
