@@ -19,6 +19,7 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
 import argparse
 import json
+import re
 import signal
 import statistics
 import subprocess
@@ -48,6 +49,26 @@ _FIRST = 200
 """Records that tell how many a burst needs."""
 _WAIT_S = 60.0
 POLICY = "feed"
+_KEY = re.compile(r"key = ([^,]*), value = ")
+_KNOWN = """
+local found = {}
+for place, key in ipairs(KEYS) do found[place] = redis.call('HEXISTS', key, ARGV[1]) end
+return found
+"""
+"""Which of some outcomes are there: one question for all of them."""
+
+
+class _Keys(KafkaConsumer):
+    """Keys alone, a partition at a time: `poll` asks the JVM two dozen questions for each record, and at hundreds of
+    records a second would take more of two cores than the job does."""
+
+    def keys(self, seconds: float) -> list[str]:
+        """Of what has come, waiting for something at most so long."""
+        records = self._consumer.poll(self._gateway.jvm.java.time.Duration.ofMillis(int(seconds * 1000)))
+        if records.isEmpty():
+            return []
+        told = [records.records(partition).toString() for partition in records.partitions().toArray()]
+        return [key for text in told for key in _KEY.findall(text)]
 
 
 class Watch:
@@ -60,7 +81,8 @@ class Watch:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._redis = redis.Redis.from_url(redis_url)
-        self._consumer = KafkaConsumer(bootstrap, ["results"], from_end=True)
+        self._known = self._redis.register_script(_KNOWN)
+        self._consumer = _Keys(bootstrap, ["results"], from_end=True)
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._read, self._ask)]
         for thread in self._threads:
             thread.start()
@@ -84,10 +106,12 @@ class Watch:
             thread.join()
 
     def _read(self) -> None:
-        with self._consumer as consumer:
+        with self._consumer:
             while not self._stop.is_set():
-                for record in consumer.poll(0.1):
-                    self.topic.setdefault(str(record.key), time.monotonic())
+                keys = self._consumer.keys(0.1)
+                now = time.monotonic()
+                for key in keys:
+                    self.topic.setdefault(key, now)
 
     def _ask(self) -> None:
         while not self._stop.wait(_GET_S):
@@ -95,10 +119,8 @@ class Watch:
                 names = [name for waiting in self._open.values() for name in islice(waiting, _ASKED)]
             if not names:
                 continue
-            pipe = self._redis.pipeline(transaction=False)
-            for name in names:
-                pipe.hexists(f"sosie:outcome:{name}", POLICY)
-            known = [name for name, there in zip(names, pipe.execute(), strict=True) if there]
+            answers = self._known(keys=[f"sosie:outcome:{name}" for name in names], args=[POLICY])
+            known = [name for name, there in zip(names, answers, strict=True) if there]
             now = time.monotonic()
             for name in known:
                 self.get[name] = now
