@@ -25,7 +25,7 @@ import msgspec
 from materials.records import Candidate, Relation
 from vector_index.ranking.protocol import Evidence, Recall
 from vector_index.ranking.text import NEVER, TextContainment, text_recall
-from vector_index.ranking.text_pair import TextProfile
+from vector_index.ranking.text_pair import TextProfile, profile_of
 
 NAME: Final = "post-rule@2"
 SHORT: Final = 12
@@ -68,7 +68,7 @@ class _Post(msgspec.Struct, frozen=True):
             scores[other] = max(one.score, scores.get(other, 0.0))
         return cls(
             raw=" ".join(unicodedata.normalize("NFKC", evidence.text).split()),
-            profile=TextProfile.of(evidence.text),
+            profile=profile_of(evidence.text),
             media=media,
             has_media=bool(evidence.parts),
             complete=all(content_id for _, content_id in evidence.parts),

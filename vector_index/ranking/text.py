@@ -16,7 +16,7 @@ from materials.records import Candidate
 from vector_index.calibration import platt
 from vector_index.calibration.platt import Line
 from vector_index.ranking.protocol import Evidence, Recall
-from vector_index.ranking.text_pair import FEATURES, TextProfile, pair_features
+from vector_index.ranking.text_pair import FEATURES, TextProfile, pair_features, profile_of
 
 NAME: Final = "text-containment@1"
 NEVER: Final = 1e-4
@@ -78,13 +78,13 @@ class TextContainment:
 
     def rank(self, query: Evidence, candidates: Sequence[Evidence], recall: Recall) -> list[Candidate]:
         """Score each candidate's text against the query's; relation `same` throughout."""
-        profile = TextProfile.of(query.text)
+        profile = profile_of(query.text)
         found = text_recall(recall)
         return [
             Candidate(
                 material_id=candidate.material_id,
                 content_id=candidate.content_id,
-                score=self.probability(profile, TextProfile.of(candidate.text)),
+                score=self.probability(profile, profile_of(candidate.text)),
                 recall_score=found.get(candidate.material_id, 0.0),
                 ranker=self.name,
             )

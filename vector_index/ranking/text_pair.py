@@ -6,8 +6,9 @@ import json
 import math
 import re
 from collections import Counter
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -35,6 +36,10 @@ FEATURES: Final = (
 )
 _LONGEST_LENGTH: Final = 60
 _LEAST_RATIO: Final = -3.0
+_MOST_WORDS: Final = 3
+_KEPT: Final = 2048
+_KEPT_LENGTH: Final = 300
+"""Profiles that are kept, of texts of so many characters at most: 5 KB each for a short post, 15 at the limit."""
 _DIGIT_RUN: Final = re.compile(r"\d+")
 
 
@@ -80,6 +85,16 @@ class TextProfile(msgspec.Struct, frozen=True):
         )
 
 
+def profile_of(text: str) -> TextProfile:
+    """`TextProfile.of`; a short text's is remembered, as who was asked about is soon what others are compared with."""
+    return _kept(text) if len(text) <= _KEPT_LENGTH else TextProfile.of(text)
+
+
+@lru_cache(maxsize=_KEPT)
+def _kept(text: str) -> TextProfile:
+    return TextProfile.of(text)
+
+
 def pair_features(one: TextProfile, other: TextProfile) -> NDArray[np.float64]:
     """float64 (14,), in the order of `FEATURES`; the same for (a, b) and (b, a).
 
@@ -104,7 +119,7 @@ def pair_features(one: TextProfile, other: TextProfile) -> NDArray[np.float64]:
             conflicts / max(conflicts + common, 1),
             min(common, 4),
             min(names, 2),
-            min(_replaced_words(one, other), 3),
+            _replaced_words(one, other),
             min(_replaced_runs(one, other), 4),
             max(math.log(lengths[0] / lengths[1]), _LEAST_RATIO),
             min(lengths[0], _LONGEST_LENGTH) / _LONGEST_LENGTH,
@@ -145,7 +160,8 @@ def _cut_through(text: TextProfile, mine: Counter[str], theirs: Counter[str]) ->
 
 
 def _replaced_words(one: TextProfile, other: TextProfile) -> int:
-    """Alphabetic words on both sides that the other text lacks altogether; typing errors of each other do not count."""
+    """Alphabetic words on both sides that the other text lacks altogether, up to `_MOST_WORDS`; typing errors of each
+    other do not count."""
     mine = [word for word in one.words - other.words if word not in other.normal]
     theirs = [word for word in other.words - one.words if word not in one.normal] if mine else []
     return min(_unlike(mine, theirs), _unlike(theirs, mine)) if theirs else 0
@@ -153,7 +169,8 @@ def _replaced_words(one: TextProfile, other: TextProfile) -> int:
 
 def _unlike(words: list[str], others: list[str]) -> int:
     known = {word[i : i + 2] for word in others for i in range(len(word) - 1)}
-    return sum(2 * sum(word[i : i + 2] in known for i in range(len(word) - 1)) < len(word) - 1 for word in words)
+    found = (1 for word in words if 2 * sum(word[i : i + 2] in known for i in range(len(word) - 1)) < len(word) - 1)
+    return sum(islice(found, _MOST_WORDS))
 
 
 def _replaced_runs(one: TextProfile, other: TextProfile) -> int:

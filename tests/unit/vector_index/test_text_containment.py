@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vector_index.ranking.protocol import Evidence, Ranker, Recall, RecallHit
 from vector_index.ranking.text import NEVER, TextContainment, TextWeights
-from vector_index.ranking.text_pair import FEATURES, TextProfile, pair_features
+from vector_index.ranking.text_pair import FEATURES, TextProfile, pair_features, profile_of
 
 RANKER = TextContainment()
 NOTICE = "【通知】青岛图书馆将于5月17日9时至12时举办少儿绘本讲座，名额38人，请家长带孩子准时到二楼报告厅签到参加。"
@@ -118,6 +118,7 @@ def test_replaced_runs(one: str, other: str, runs: int) -> None:
         ("open at the Lakeside store today", "open at the Lake side store today", 0),
         ("open at the Lakeside store today", "open at the store today", 0),
         ("open at the Lakeside store today", "OPEN at the LAKESIDE store", 0),
+        ("amber birch cedar dune elm", "forge glint humid ivory jolly", 3),  # five: more than three is no more telling
     ],
 )
 def test_conflicting_words(one: str, other: str, words: int) -> None:
@@ -139,6 +140,14 @@ def test_conflicting_words(one: str, other: str, words: int) -> None:
 def test_conflicting_names(one: str, other: str, names: int) -> None:
     features = dict(zip(FEATURES, pair_features(TextProfile.of(one), TextProfile.of(other)).tolist(), strict=True))
     assert features["conflicting_names"] == names
+
+
+@pytest.mark.parametrize("text", [NOTICE, NOTICE * 40, "x"])
+def test_a_remembered_profile_is_the_text_s_own(text: str) -> None:
+    for found in (profile_of(text), profile_of(text)):
+        own = TextProfile.of(text)
+        assert (found.normal, found.numbers, found.words) == (own.normal, own.numbers, own.words)
+        assert found.weights.tolist() == own.weights.tolist()
 
 
 def test_equal_texts_have_the_extreme_features() -> None:
