@@ -31,12 +31,17 @@ from vector_index.ranking.video_score import FEATURES, SIGNED, WEIGHTS_FILE, Vid
 
 
 class Sample(msgspec.Struct):
-    """A clip's features. `clip`: the number of the clip that it shows, of source `source`; `query`: attacked or not."""
+    """A clip's features. `clip`: the number of the clip that it shows, of source `source`; `query`: attacked or not.
+
+    `other`: the source of the footage that it may show beside, -1 for none: with clips of that source it forms no pair,
+    neither of same nor of different content.
+    """
 
     clip: int
     source: int
     query: bool
     features: Features
+    other: int = -1
 
 
 def footage(photos: Path, cache: Path, seed: int) -> list[Footage]:
@@ -68,11 +73,11 @@ def make_samples(photos: Path, cache: Path, seed: int, per_clip: int, share: tup
         if not absent:
             samples.append(Sample(index, number, False, embedder.data(encode(clip, Encoding()), f"{index}")))
         for _ in range(per_clip if rng.random() < 0.75 or absent else 0):
-            other = sources[(number + 1 + int(rng.integers(len(sources) - 1))) % len(sources)]
-            copy, encoding = attack(clip, rng, other)
+            other = (number + 1 + int(rng.integers(len(sources) - 1))) % len(sources)
+            copy, encoding = attack(clip, rng, sources[other])
             if min(copy.at(0.0).shape[:2]) < 32:
                 continue
-            samples.append(Sample(index, number, True, embedder.data(encode(copy, encoding), f"{index}")))
+            samples.append(Sample(index, number, True, embedder.data(encode(copy, encoding), f"{index}"), other))
     return samples
 
 
@@ -104,12 +109,13 @@ def compare(references: list[Sample], queries: list[Sample], background: float) 
     """The dear part, once."""
     zeros = (0.0,) * len(FEATURES)
     ranker = VideoAlignment(VideoWeights(FEATURES, zeros, zeros, zeros, 0.0, background, {}))
-    candidates, found = [evidence(sample) for sample in references], []
+    found = []
     for query in queries:
         clip = clip_of(query.features)
         if clip is not None:
-            measured = ranker.measure(clip, candidates)
-            truth = [references[n].clip == query.clip for n in measured]
+            there = [sample for sample in references if sample.source != query.other]
+            measured = ranker.measure(clip, [evidence(sample) for sample in there])
+            truth = [there[n].clip == query.clip for n in measured]
             found.append(Compared([alignment for alignment, _ in measured.values()], truth, query.source))
     return found
 

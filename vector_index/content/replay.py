@@ -117,11 +117,12 @@ class _Check:
         found = place(log, item, compared, policy)
         now = "" if found is None else found.content_id
         then = "" if answer.matched is None else answer.content_id
-        if now == then:
+        # the same ID through another member is another way: a later verdict takes along who came through whom
+        if now == then and (found is None or answer.matched is None or _partner(found) == answer.matched.material_id):
             return found
         if made.erased or self._rests_on_erased(made):
             self.report.taken += 1
-        else:
+        elif now != then:
             self.report.different += 1
             score = 0.0 if found is None else found.matched.score
             if len(self.report.differences) < MOST_TOLD:
@@ -143,6 +144,10 @@ class _Check:
     def _changed(self, material_id: str) -> bool:
         history = self._log.histories([material_id])[material_id]
         return self._log.live(material_id) is None or len({decided.fingerprint for decided in history}) > 1
+
+
+def _partner(placement: Placement) -> str:
+    return placement.matched.material_id
 
 
 def _operate(engine: Engine, events: Sequence[Event]) -> None:

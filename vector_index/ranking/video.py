@@ -81,7 +81,7 @@ class VideoAlignment:
         looked_at: candidates whose key frames are compared.
     """
 
-    name = "video-alignment@2"
+    name = "video-alignment@3"
 
     def __init__(
         self,

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from vector_index.ranking.video_keypoints import LocalMatch
 
 FUSION_FILE = Path(__file__).parent / "data" / "video_fusion.json"
-FUSED = ("aligned", "along", "along_gap", "nothing", "static", "static_motion")
+FUSED = ("aligned", "along", "along_gap", "nothing", "static", "static_motion", "moment")
+CLEAREST = 12.0
+"""Standard errors beyond which a clearer moment says no more."""
 
 
 class FusionWeights(msgspec.Struct, frozen=True):
@@ -41,10 +43,10 @@ def load_fusion(path: Path = FUSION_FILE) -> FusionWeights:
 
 
 def fused_columns(aligned: float, motion: float, local: LocalMatch, rival: float) -> NDArray[np.float64]:
-    """float64 [6], as in `FUSED`.
+    """float64 [7], as in `FUSED`.
 
     A background that stands still agrees at all moments, so it counts against (`static`) unless what moves before it
-    agrees as well (`static_motion`).
+    agrees as well: in the frames' embeddings (`static_motion`), or in the key frames' details (`moment`).
 
     Args:
         aligned: the probability that the alignment of frame embeddings gives.
@@ -56,7 +58,9 @@ def fused_columns(aligned: float, motion: float, local: LocalMatch, rival: float
     odds = log(max(aligned, 1e-7) / max(1 - aligned, 1e-7))
     static = max(local.query_share, local.reference_share) * local.static
     gap = min(0.0, local.along - rival)
-    return np.array([odds, local.along, gap, float(local.best == 0.0), static, static * max(0.0, motion)])
+    moment = min(local.moment, CLEAREST) / CLEAREST
+    nothing = float(local.best == 0.0)
+    return np.array([odds, local.along, gap, nothing, static, static * max(0.0, motion), moment], np.float64)
 
 
 def fused(weights: FusionWeights, columns: NDArray[np.float64]) -> float:

@@ -6,6 +6,7 @@ reads it. All rows of one time are one key frame.
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -24,10 +25,28 @@ LEAST_POINTS = 8
 SATURATED = 20.0
 """Inliers beyond chance at which a pair of frames counts as matched by three quarters."""
 SPEEDS = (1.0, 0.5, 0.67, 0.75, 0.9, 1.11, 1.33, 1.5, 2.0)
+TENTH = 0.051
+"""Seconds: half a step of the lines' offsets."""
 SLACK = 1.2
 """Seconds between a key frame and the nearest moment that it may be matched with: key frames lie 1.5 s apart."""
 MATCHED = 0.2
 """Saturated inliers from which a key frame counts as found in the other video."""
+AT_ONCE, APART = 0.8, 1.2
+"""Seconds up to which two key frames show one moment of a line of time, and from which they show two."""
+LEAST_SPREAD = 0.02
+"""Least standard deviation of agreement at other moments: no clip is cleaner than its rounding."""
+CHOSEN = 2.0
+"""Standard errors by which a line of any speed and offset must be clearer than the plain ones: the best of hundreds is
+as clear by chance."""
+
+
+class Lines(NamedTuple):
+    """Lines r = speed * q + offset through pairs of key frames. `gap`: float64 [lines, query, reference], seconds
+    from a key frame of the reference to where the line has the query's; `plain`: bool [lines], the speed is kept and
+    both videos start, or end, together."""
+
+    gap: NDArray[np.float64]
+    plain: NDArray[np.bool_]
 
 
 class KeyFrames(NamedTuple):
@@ -45,6 +64,8 @@ class LocalMatch(NamedTuple):
     matches *all* moments of the reference, 0..1: a static camera's background says nothing of the moment.
     `explained`, `inside`: means over the query's matched frames, see `geometry.Agreement`.
     `query_found`, `reference_found`: shares of the key frames that are found at all.
+    `moment`: by how many standard errors key frames agree better at one moment than at others, see `moment_of`;
+    `timed`: whether there are key frames enough to tell.
     """
 
     query_share: float = 0.0
@@ -56,6 +77,8 @@ class LocalMatch(NamedTuple):
     inside: float = 1.0
     query_found: float = 0.0
     reference_found: float = 0.0
+    moment: float = 0.0
+    timed: bool = False
 
 
 SILENT = LocalMatch()
@@ -98,16 +121,27 @@ def compare(query: KeyFrames, reference: KeyFrames) -> LocalMatch:
     seen = [row[int(best)] for row, best in zip(agreements, strength.argmax(axis=1), strict=True)]
     matched = by_query > 0
     weight = by_query[matched] / by_query[matched].sum()
+    share = np.array(
+        [
+            [sqrt(found.inliers / min(len(ours.xy), len(theirs.xy))) * found.explained for found, theirs in pairs]
+            for ours, row in zip(query.frames, agreements, strict=True)
+            for pairs in [list(zip(row, reference.frames, strict=True))]
+        ]
+    )
+    lines = lines_of(query.times, reference.times)
+    moment = moment_of(lines, np.where(strength > 0, share, 0.0))
     return LocalMatch(
         query_share=float(by_query.mean()),
         reference_share=float(by_reference.mean()),
-        along=_along(query.times, reference.times, strength),
+        along=_along(lines, strength),
         best=float(strength.max()),
         static=float((strength[matched].mean(axis=1) / by_query[matched]) @ weight) if len(reference.frames) > 1 else 0,
         explained=float(np.array([one.explained for one in seen])[matched] @ weight),
         inside=float(np.array([one.inside for one in seen])[matched] @ weight),
         query_found=float((by_query >= MATCHED).mean()),
         reference_found=float((by_reference >= MATCHED).mean()),
+        moment=moment or 0.0,
+        timed=moment is not None,
     )
 
 
@@ -118,15 +152,48 @@ def saturated(found: Agreement) -> float:
     return float(np.tanh((found.inliers - CHANCE) / SATURATED)) * found.explained
 
 
-def _along(query: NDArray[np.float64], reference: NDArray[np.float64], strength: NDArray[np.float64]) -> float:
-    """Mean strength of the query's frames on the best line r = speed * q + offset through any matched pair."""
-    best = 0.0
-    pairs = np.argwhere(strength >= MATCHED)
-    if not len(pairs):
+def lines_of(query: NDArray[np.float64], reference: NDArray[np.float64]) -> Lines:
+    """All lines of `SPEEDS` through a pair of key frames, offsets in tenths of a second."""
+    speeds = np.array(SPEEDS)
+    offsets = np.round(reference[None, None] - speeds[:, None, None] * query[None, :, None], 1).reshape(len(speeds), -1)
+    line = np.unique(np.stack([np.repeat(speeds, offsets.shape[1]), offsets.ravel()], axis=1), axis=0)
+    gap = np.abs(reference[None, None] - (line[:, :1] * query[None] + line[:, 1:])[:, :, None])
+    together = (gap[:, 0, 0] <= TENTH) | (gap[:, -1, -1] <= TENTH)
+    return Lines(gap, (line[:, 0] == 1.0) & together)
+
+
+def _along(lines: Lines, strength: NDArray[np.float64]) -> float:
+    """Mean strength of the query's frames on the best line that goes through a matched pair."""
+    through = ((lines.gap <= TENTH) & (strength >= MATCHED)).any(axis=(1, 2))
+    if not through.any():
         return 0.0
-    for speed in SPEEDS:
-        for offset in np.unique(np.round(reference[pairs[:, 1]] - speed * query[pairs[:, 0]], 1)):
-            gap = np.abs(reference[None] - (speed * query[:, None] + offset))
-            near = np.maximum(0.0, 1 - np.maximum(0.0, gap - 0.3) / SLACK)
-            best = max(best, float((strength * near).max(axis=1).mean()))
-    return best
+    near = np.maximum(0.0, 1 - np.maximum(0.0, lines.gap[through] - 0.3) / SLACK)
+    return float((strength * near).max(axis=2).mean(axis=1).max())
+
+
+def moment_of(lines: Lines, share: NDArray[np.float64]) -> float | None:
+    """How much more the key frames agree on a line of time than the clips agree at all, in standard errors, 0 for less;
+    None where there are too few key frames to tell.
+
+    What a static camera always shows makes all entries of a row or a column large; what moves makes those large that
+    show one moment. So rows and columns are centred first. The best of the plain lines, or a chosen line that is
+    clearer by `CHOSEN`.
+
+    Args:
+        share: float64 [query, reference], how much of two key frames agrees.
+    """
+    rows, columns = share.shape
+    if rows < 2 or columns < 3:
+        return None
+    left = share - share.mean(axis=1, keepdims=True) - share.mean(axis=0, keepdims=True) + share.mean()
+    on = (lines.gap <= AT_ONCE) & (lines.gap == lines.gap.min(axis=2, keepdims=True))
+    off = (lines.gap > APART) & ~on
+    ours, theirs = on.sum(axis=(1, 2)), off.sum(axis=(1, 2))
+    usable = (ours >= max(2, min(rows, columns) / 2)) & (theirs >= 3)
+    if not usable.any():
+        return None
+    on, off, ours, theirs = on[usable], off[usable], ours[usable], theirs[usable]
+    there = (off * left).sum(axis=(1, 2)) / theirs
+    spread = np.sqrt(np.maximum(0.0, (off * left**2).sum(axis=(1, 2)) / theirs - there**2))
+    clear = ((on * left).sum(axis=(1, 2)) / ours - there) / np.maximum(LEAST_SPREAD, spread) * np.sqrt(ours)
+    return float(max(0.0, np.where(lines.plain[usable], clear, clear - CHOSEN).max()))

@@ -115,7 +115,7 @@ def test_delete_hands_the_centre_on(engine: Engine) -> None:
     assert (gone.outcome, gone.content_id) == ("deleted", a.content_id)
     assert engine.members(a.content_id) == ["b"]
     # enough for a centre and not for a mere member
-    joined = engine.assign([image("c", near(near(V[0], 0.97), 0.92, seed=5))])[0]
+    joined = engine.assign([image("c", near(near(V[0], 0.97), 0.85, seed=5))])[0]
     assert joined.matched is not None
     feed = policy_named("feed")
     assert feed.centre_threshold("image") < joined.matched.score < feed.member_threshold("image")

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from materials.records import Feature, Features
 from vector_index.ranking.video import relation_of
 from vector_index.ranking.video_alignment import Alignment
-from vector_index.ranking.video_keypoints import FEATURE, SILENT, LocalMatch, compare, key_frames_of
+from vector_index.ranking.video_keypoints import (
+    FEATURE,
+    SILENT,
+    LocalMatch,
+    compare,
+    key_frames_of,
+    lines_of,
+    moment_of,
+)
 
 POINTS = 90
 
@@ -65,6 +75,62 @@ def test_other_videos_say_nothing() -> None:
 def test_a_background_that_stands_still_is_the_same_at_all_moments() -> None:
     still = video([frame(7)] * 5)
     assert matched(still, still).static > 0.95
+
+
+def before_a_still_background(moments: Sequence[int], jitter: int = 0) -> Features:
+    """A background of 60 points, and before it 30 that are others at each moment; `jitter`: points that a copy lost."""
+    frames = []
+    for moment in moments:
+        seen = np.concatenate([frame(7)[:60], frame(100 + moment)[:30]])
+        lost = np.random.default_rng([jitter, moment]).permutation(len(seen))[: 18 if jitter else 0]
+        frames.append(np.delete(seen, lost, axis=0))
+    return video(frames)
+
+
+def test_a_static_camera_s_own_moments_are_told_from_its_other_ones() -> None:
+    clip = before_a_still_background(range(6))
+    copy, later = before_a_still_background(range(6), jitter=1), before_a_still_background(range(20, 26), jitter=2)
+    same, other = matched(copy, clip), matched(later, clip)
+    assert other.static > 0.9
+    assert other.along > 0.8
+    assert same.moment > 8
+    assert other.moment < 3
+
+
+def test_a_cut_and_faster_copy_has_its_moments_too() -> None:
+    clip = before_a_still_background(range(8))
+    cut = before_a_still_background(range(3, 8), jitter=1)
+    fast = key_frames_of(before_a_still_background(range(8), jitter=1))
+    reference = key_frames_of(clip)
+    assert fast is not None
+    assert reference is not None
+    fast = fast._replace(times=fast.times / 1.5)
+    assert matched(cut, clip).moment > 6
+    assert compare(fast, reference).moment > 6
+
+
+def test_too_few_key_frames_have_no_moment() -> None:
+    one, two = before_a_still_background([0]), before_a_still_background([0, 1])
+    for found in (matched(one, two), matched(two, two)):
+        assert (found.moment, found.timed) == (0.0, False)
+        assert found.best > 0
+    assert matched(two, before_a_still_background(range(4))).timed
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    queries=st.integers(2, 8),
+    references=st.integers(3, 10),
+    seed=st.integers(0, 1000),
+)
+def test_what_rows_and_columns_explain_is_no_moment(queries: int, references: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    lines = lines_of(1.5 * np.arange(queries), 1.5 * np.arange(references))
+    still = random.uniform(0.2, 0.5, (queries, 1)) + random.uniform(0.0, 0.4, (1, references))
+    found = moment_of(lines, still)
+    assert found is None or found < 1e-6
+    moved = moment_of(lines, still + 0.1 * np.eye(queries, references))
+    assert moved is None or (found is not None and moved > found)
 
 
 def test_frames_out_of_order_are_not_along_one_line() -> None:

@@ -75,7 +75,7 @@ def test_one_candidate_each_in_order_whatever_is_missing() -> None:
     assert [c.material_id for c in ranked] == ["empty", "none", "good"]
     assert [c.score for c in ranked[:2]] == [0.0, 0.0]
     assert ranked[2].score > 0.5
-    assert all(c.ranker == "video-alignment@2" for c in ranked)
+    assert all(c.ranker == "video-alignment@3" for c in ranked)
     assert [c.score for c in ranker.rank(empty, [good], NO_RECALL)] == [0.0]
     assert ranker.rank(good, [], NO_RECALL) == []
 
