@@ -5,7 +5,7 @@
 Job and bare loop alternate; each rate is the steady state, from the 10th to the 90th percentile of the outcomes; the
 last line is JSON: `ratio` (median of the pairs' ratios), `ratios`, `job_per_s`, `bare_per_s`, `n`, `cpu_ms` by part.
 `--kafka`: the same job on a topic, results to a topic, in each alternation too: `kafka_per_s`, `kafka_ratio` (to the
-bare loop) and `kafka_to_files` (medians).
+bare loop), `kafka_to_files` (medians) and `kafka_cpu_ms`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def steady_rate(stamps: Sequence[float]) -> float:
 def cpu_by_part(state: Path, run: psutil.Process) -> dict[str, float]:
     """CPU seconds so far, by part of the system; `run` is the process of `sosie run`, which holds the operators."""
     parts = {part.name: part.pid for part in stack.status(state) if part.pid}
-    spent = {name: _tree_seconds(psutil.Process(pid)) for name, pid in parts.items()}
+    spent = {name: _tree_seconds(psutil.Process(pid)) for name, pid in parts.items() if name != "supervisor"}
     spent["operators"] = _own_seconds(run)
     for child in run.children(recursive=True):
         name = "jvm" if "java" in child.name() else "decode"
@@ -133,6 +133,11 @@ def produce(bootstrap: str, topic: str, records: Path, log: Path) -> None:
             producer.send(topic, line)
 
 
+def medians(spent: Sequence[dict[str, float]]) -> dict[str, float]:
+    """By part."""
+    return {name: round(statistics.median(cpu.get(name, 0.0) for cpu in spent), 2) for name in spent[0]}
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -143,7 +148,8 @@ def main() -> None:
     args = parser.parse_args()
     model = default_cache() / "image-embedding" / "1" / "model.onnx"
     cores = len(os.sched_getaffinity(0))
-    jobs, bares, streams, spent = list[float](), list[float](), list[float](), list[dict[str, float]]()
+    jobs, bares, streams = list[float](), list[float](), list[float]()
+    spent, spent_on_kafka = list[dict[str, float]](), list[dict[str, float]]()
     with tempfile.TemporaryDirectory(prefix="sosie-throughput-") as name:
         folder, state = Path(name), Path(name) / "state"
         paths = images.make(folder / "pictures", args.images)
@@ -158,8 +164,9 @@ def main() -> None:
                 jobs.append(steady_rate(stamps))
                 spent.append(cpu)
                 if args.kafka:
-                    stamps, _ = job_once(state, addresses, folder, args.images, f"{i}k", kafka=True)
+                    stamps, cpu = job_once(state, addresses, folder, args.images, f"{i}k", kafka=True)
                     streams.append(steady_rate(stamps))
+                    spent_on_kafka.append(cpu)
                     print(f"{i}: on Kafka {streams[-1]:.1f}/s", flush=True)
                 bares.append(
                     steady_rate(kinds[best](model, paths, args.batch, i * args.images * (1 + args.kafka), cores))
@@ -170,7 +177,6 @@ def main() -> None:
         finally:
             stack.down(state)
     ratios = [job / bare for job, bare in zip(jobs, bares, strict=True)]
-    parts = {name: round(statistics.median(cpu.get(name, 0.0) for cpu in spent), 2) for name in spent[0]}
     answer = {
         "ratio": round(statistics.median(ratios), 4),
         "ratios": [round(ratio, 4) for ratio in ratios],
@@ -178,11 +184,12 @@ def main() -> None:
         "bare_per_s": round(statistics.median(bares), 1),
         "bare": best,
         "n": args.images,
-        "cpu_ms": parts,
+        "cpu_ms": medians(spent),
     }
     if streams:
         answer["kafka_per_s"] = round(statistics.median(streams), 1)
         answer["kafka_ratio"] = round(statistics.median(s / b for s, b in zip(streams, bares, strict=True)), 4)
+        answer["kafka_cpu_ms"] = medians(spent_on_kafka)
         answer["kafka_to_files"] = round(statistics.median(s / j for s, j in zip(streams, jobs, strict=True)), 4)
     print(json.dumps(answer))
 

@@ -48,6 +48,7 @@ def settings_of(spec: JobSpec, checkpoints: Path, restore: Path | None = None) -
             longer has is left behind.
     """
     settings = _COMMON | _python() | spec.restart.settings()
+    settings["python.fn-execution.bundle.time"] = str(spec.threads.gather_ms)
     if spec.mode == "streaming":  # a batch job has no checkpoints: it starts again from its beginning
         settings |= spec.checkpoints.settings() | spec.state_backend.settings()
         settings["execution.checkpointing.dir"] = checkpoints.as_uri()
