@@ -205,6 +205,7 @@ def main() -> None:
     args = parser.parse_args()
     # A shell's background job ignores SIGINT, and so would the job below, which is ended by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended on the way out
     with tempfile.TemporaryDirectory(prefix="sosie-latency-") as name:
         folder, state = Path(name), Path(name) / "state"
         images.make(folder / "pictures", args.pictures)

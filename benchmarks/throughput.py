@@ -18,6 +18,7 @@ os.environ.update(
 
 import argparse
 import json
+import signal
 import statistics
 import subprocess
 import sys
@@ -146,6 +147,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8, help="the bare loop's batch")
     parser.add_argument("--kafka", action="store_true", help="the job on topics, too")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended on the way out
     model = default_cache() / "image-embedding" / "1" / "model.onnx"
     cores = len(os.sched_getaffinity(0))
     jobs, bares, streams = list[float](), list[float](), list[float]()
