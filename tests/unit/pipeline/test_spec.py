@@ -9,6 +9,7 @@ import yaml
 
 from materials.errors import UsageError
 from pipeline import spec as specs
+from pipeline.flink.environment import settings_of
 
 GOOD = {
     "name": "job",
@@ -37,6 +38,12 @@ def test_paths_are_relative_to_the_spec(folder: Path) -> None:
     assert spec.sink.path == folder / "out"
     assert spec.state == folder / "s"
     assert spec.media.roots == (folder / "pictures",)
+
+
+def test_records_gather_for_as_long_as_the_spec_says(folder: Path) -> None:
+    for threads, told in ({}, "20"), ({"gather_ms": 5}, "5"):
+        settings = settings_of(specs.load(write(folder, threads=threads)), folder)
+        assert settings["python.fn-execution.bundle.time"] == told
 
 
 def test_defaults_are_explained(folder: Path) -> None:
