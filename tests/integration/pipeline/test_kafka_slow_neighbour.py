@@ -57,9 +57,11 @@ def test_a_silent_host_holds_back_no_result_of_its_neighbours(system: System, br
             "plugins": ["image-embedding"],
             "media": {"hosts": [host], "networks": ["127.0.0.1/32"]},
             "limits": {"fetch_timeout_s": 60.0},
+            "threads": {"gather_ms": 1000},  # one partition, one bundle: the silent host's record is in it
         }
         path = tmp_path / "k8.yaml"
         path.write_text(yaml.safe_dump(spec))
+        assert broker.topics("k8", partitions=1) == ["k8"]
         system.ask("topics", "create", path)
         media = {"k8-slow": f"http://{host}/a.jpg"} | {name: f"{name}.jpg" for name in names}
         lines = {name: {"material_id": name, "kind": "image", "media": [uri]} for name, uri in media.items()}
