@@ -13,7 +13,6 @@ from pyflink.datastream import OutputTag, ProcessFunction
 
 from materials.records import OUTCOMES
 from pipeline.envelope import HANDED_OVER, dead_letter, result_line, unpack_finished
-from pipeline.flink.early_results import EarlyResults
 from pipeline.flink.logs import to_worker_log
 from pipeline.flink.plan import JobPlan
 from pipeline.kafka.routing import KafkaRouting
@@ -60,7 +59,6 @@ class RouteToKafka(Route):
         super().__init__(plan)
         self._plan = plan
         self._routing: KafkaRouting | None = None
-        self._early: EarlyResults | None = None
 
     def open(self, runtime_context: Any) -> None:
         """Called by Flink in the worker."""
@@ -70,19 +68,16 @@ class RouteToKafka(Route):
         if not isinstance(spec.sink, KafkaSink):
             raise TypeError("the job's sink is not Kafka")
         self._routing = KafkaRouting(spec.sink, spec.name, self._plan.addresses.zookeeper)
-        self._early = EarlyResults()
 
     def process_element(self, value: bytes, ctx: Any) -> Iterator[Any]:
         """One finished record."""
         assert self._routing is not None  # noqa: S101 (open ran)
-        assert self._early is not None  # noqa: S101
         if value.startswith(HANDED_OVER):
             yield from super().process_element(value, ctx)
             return
         finished = unpack_finished(value)
         self._counters[finished.outcome.outcome].inc()
         yield ENDED, encode(self._ledger.ended(finished))
-        self._early.leave()
         for record in self._routing.records(finished):
             yield Row(*record)
 
