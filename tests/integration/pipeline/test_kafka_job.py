@@ -74,7 +74,6 @@ def running() -> Iterator[Callable[..., subprocess.Popen[str]]]:
             process.communicate()
 
 
-@pytest.mark.soak
 def test_a_running_job_takes_what_comes_and_follows_a_changed_rule(
     system: System, broker: Broker, tmp_path: Path, running: Callable[..., subprocess.Popen[str]]
 ) -> None:
