@@ -14,7 +14,7 @@ from vector_index.calibration import platt
 from vector_index.calibration.platt import Line
 from vector_index.clusters import Compared
 from vector_index.log import Log
-from vector_index.lone_cosine import NOTHING, LoneCosine, Scene, Worth
+from vector_index.lone_cosine import LoneCosine, Scene, Worth, nothing
 from vector_index.policies import Policy
 from vector_index.ranking.cosine import CosineRanker
 from vector_index.ranking.protocol import Evidence, Ranker, Recall, RecallHit
@@ -106,13 +106,15 @@ class Comparer:
             own: the query's own row, where it is stored already.
             ahead: what `worth_ahead` said of the query; `hits` are not asked for then.
         """
-        scene = self._scene(query, policy)
-        if scene is None:
-            return None
-        worth = ahead or self._lone.worth(scene, list(hits().get(scene.key, [])), own)
+        worth = ahead
         if worth is None:
+            scene = self._scene(query, policy)
+            if scene is None:
+                return None
+            worth = self._lone.worth(scene, list(hits().get(scene.key, [])), own)
+        if worth is None or not worth.hits:
             return []
-        compared = self._lone.compare(scene, query, worth, own)
+        compared = self._lone.compare(query, worth, own)
         self._counters["pairs_ranked"] += len(compared)
         if len(compared) > 1:
             compared.sort(key=_best_first)
@@ -121,20 +123,21 @@ class Comparer:
     def worth_ahead(self, queries: Mapping[int, Evidence], policy: Policy, recall: BatchRecall) -> dict[int, Worth]:
         """By number, what `by_cosine` needs of those queries that are like the first, and whose hits are known before
         anything of the batch is decided. It holds until a row is removed. Queries that are in no other space."""
-        scene = next((self._scene(query, policy) for query in queries.values()), None)
+        first = next(iter(queries.values()))
+        scene, form = self._scene(first, policy), _form(first)
         found = None if scene is None else recall.searched(scene.key)
         if scene is None or found is None or not found.rows.size:
             return {}
         numbers = [
             number
             for number, query in queries.items()
-            if self._scene(query, policy) == scene and recall.only_searched(scene.key, number)
+            if _form(query) == form and recall.only_searched(scene.key, number)
         ]
         if not numbers:
             return {}
         places = [found.place(number) for number in numbers]
         worth = self._lone.worth_all(scene, found.scores[places], found.rows[places])
-        return {number: one or NOTHING for number, one in zip(numbers, worth, strict=True)}
+        return {number: one or nothing(scene) for number, one in zip(numbers, worth, strict=True)}
 
     def _scene(self, query: Evidence, policy: Policy) -> Scene | None:
         """None where more than one cosine counts."""
@@ -225,6 +228,11 @@ def _under(content_id: str, candidate: Candidate) -> Candidate:
     if candidate.content_id == content_id:
         return candidate
     return msgspec.structs.replace(candidate, content_id=content_id)
+
+
+def _form(query: Evidence) -> list[tuple[str, str, str, tuple[int, ...]]]:
+    """What of its features decides by which rule a query of a kind is judged."""
+    return [(key, one.schema, one.dtype, one.shape) for key, one in query.features.items()]
 
 
 def _best_first(entry: Compared) -> tuple[float, bool, int]:

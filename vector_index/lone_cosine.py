@@ -44,16 +44,19 @@ class Scene(NamedTuple):
 
 
 class Worth(NamedTuple):
-    """What of a query's hits is worth a look: the query's rule, and (row, cosine, score), best first. `near`: of the
-    first so many the score may reach the threshold; `infos`: of all rows that live, and of others."""
+    """What of a query's hits is worth a look: the query's scene and rule, and (row, cosine, score), best first. `near`:
+    of the first so many the score may reach the threshold; `infos`: of all rows that live, and of others."""
 
+    scene: Scene
     logistic: Logistic
     hits: list[tuple[int, float, float]]
     near: int
     infos: Mapping[int, RowInfo]
 
 
-NOTHING = Worth(Logistic(0.0, 1.0), [], 0, {})
+def nothing(scene: Scene) -> Worth:
+    """No hit is worth a look."""
+    return Worth(scene, Logistic(0.0, 1.0), [], 0, {})
 
 
 class LoneCosine:
@@ -117,13 +120,14 @@ class LoneCosine:
         ):
             hits[number].append(tuple(hit))
         return [
-            Worth(Logistic(intercept, slope), found, close, infos) if found else None
+            Worth(scene, Logistic(intercept, slope), found, close, infos) if found else None
             for intercept, found, close in zip(intercepts.tolist(), hits, near, strict=True)
         ]
 
-    def compare(self, scene: Scene, query: Evidence, worth: Worth, own: int | None) -> list[Compared]:
+    def compare(self, query: Evidence, worth: Worth, own: int | None) -> list[Compared]:
         """The candidates that reach `FLOOR`, in no order: hits, and the centres of the clusters that may be joined."""
-        infos, kind, ranker = worth.infos, query.kind, scene.rule.name
+        scene, infos, kind = worth.scene, worth.infos, query.kind
+        ranker = scene.rule.name
         near: dict[int, RowInfo] = {}
         for row, _, _ in worth.hits[: worth.near]:
             info = infos.get(row)
