@@ -69,6 +69,7 @@ class Setting(msgspec.Struct, frozen=True):
     judged: int
     nprobe: int
     cores: int
+    memory: int
 
 
 def judged_truth(base: Any, stream: Stream, setting: Setting) -> Truth:
@@ -196,15 +197,15 @@ def measure(setting: Setting, batches: list[int]) -> dict[str, Any]:
         needed += (setting.rounds + 2) * max(share, setting.items // share * share)
     stream = stream_after(base, needed)
     truth = judged_truth(base, stream, setting)
-    state = cached_state(base)
+    state = cached_state(base, setting.memory)
     bare = Bare(base, setting.cores, state)
     if not setting.nprobe:
         setting = msgspec.structs.replace(setting, nprobe=smallest_nprobe(bare, stream, truth))
     bare_found = found_by_bare(bare, stream, truth, setting.nprobe)
     with tempfile.TemporaryDirectory(prefix="index-", dir=cache_folder()) as folder:
-        with running(Path(folder) / "empty", setting.nprobe) as service:
+        with running(Path(folder) / "empty", setting.nprobe, setting.memory) as service:
             empty = service.rss()
-        with running(copied(state, Path(folder) / "state"), setting.nprobe) as service:
+        with running(copied(state, Path(folder) / "state"), setting.nprobe, setting.memory) as service:
             held = service.rss() - empty
             clients = Clients(setting.clients, service.address)
             run = Measured(service, clients, bare, stream, setting)
@@ -264,6 +265,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[32], help="items of one call")
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--nprobe", type=int, default=0, help="cells searched, by both; 0: the smallest that suffices")
+    parser.add_argument(
+        "--memory", type=int, default=SegmentSettings().memory >> 20, metavar="MB", help="of 8-bit codes"
+    )
     parser.add_argument("--engine", default="", help="a peer of benchmarks/peers instead of our service")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--items", type=int, default=8192, help="items of one round")
@@ -275,7 +279,9 @@ def main() -> None:
     sizes = [int(size) for size in args.growth.split(",") if size] or [args.n]
     answers = []
     for n in sizes:
-        setting = Setting(n, args.clients, args.rounds, args.items, args.judged, args.nprobe, os.cpu_count() or 1)
+        setting = Setting(
+            n, args.clients, args.rounds, args.items, args.judged, args.nprobe, os.cpu_count() or 1, args.memory << 20
+        )
         if args.engine:
             answers.append(measure_peer(args.engine, setting, args.batch, args.seconds))
         else:

@@ -41,11 +41,12 @@ def _free_port() -> int:
 
 
 @contextmanager
-def running(state: Path, nprobe: int) -> Iterator[Service]:
-    """The service, until the block ends; no snapshot falls into a measurement."""
+def running(state: Path, nprobe: int, memory: int) -> Iterator[Service]:
+    """The service, until the block ends; no snapshot falls into a measurement. `memory`: bytes of 8-bit codes."""
     address = f"127.0.0.1:{_free_port()}"
     command = [sys.executable, "-m", "vector_index.server", "--state", str(state), "--listen", address]
     command += ["--snapshot-every", str(10**9), "--nprobe", str(nprobe)]
+    command += ["--memory", str(memory >> 20)]
     root = Path(__file__).parents[2]
     log = state.parent / "service.log"
     started = time.monotonic()

@@ -12,11 +12,12 @@ from materials.records import AssignItem, Assignment, Feature
 from vector_index import log_schema, snapshot
 from vector_index.engine import Engine
 from vector_index.ranking.registry import default_rankers
+from vector_index.segments.settings import SegmentSettings
 
 FEATURE = "image-embedding@1"
 POLICY = "feed"
 CHUNK = 10_000
-VERSION = 1
+VERSION = 2
 
 
 def item_of(name: str, vector: Vectors) -> AssignItem:
@@ -35,22 +36,23 @@ def base_name(row: int) -> str:
     return f"base-{row}"
 
 
-def cached_state(base: Vectors) -> Path:
+def cached_state(base: Vectors, memory: int = SegmentSettings().memory) -> Path:
     """The folder, made where it is missing. Every stored material has a content ID of its own: the worst case for the
-    tables, and no shortcut for ranking."""
-    name = f"state-{len(base)}-v{VERSION}-log{log_schema.FORMAT}-snapshot{snapshot.FORMAT}"
+    tables, and no shortcut for ranking. `memory`: bytes that 8-bit codes may take."""
+    codes = "" if memory == SegmentSettings().memory else f"-memory{memory >> 20}"
+    name = f"state-{len(base)}-v{VERSION}-log{log_schema.FORMAT}-snapshot{snapshot.FORMAT}{codes}"
     final = cache_folder() / name
     if not final.exists():
         unfinished = cache_folder() / f".{name}.{os.getpid()}.tmp"
-        _build(unfinished, base)
+        _build(unfinished, base, memory)
         unfinished.rename(final)
     return final
 
 
-def _build(folder: Path, base: Vectors) -> None:
+def _build(folder: Path, base: Vectors, memory: int) -> None:
     """Through the log's own statements, without the search for near-duplicates: 1M by `assign` would take an hour."""
     shutil.rmtree(folder, ignore_errors=True)
-    engine = Engine(folder, default_rankers(), clock=lambda: 0.0)
+    engine = Engine(folder, default_rankers(), clock=lambda: 0.0, storage=SegmentSettings(memory=memory))
     log = engine._log
     engine._known[FEATURE] = ("vector", base.shape[1])
     for start in range(0, len(base), CHUNK):
