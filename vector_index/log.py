@@ -17,6 +17,7 @@ from materials.errors import Permanent, Retryable
 from materials.records import AssignItem, Assignment, Kind
 from vector_index.crash_points import reached
 from vector_index.evidence_cache import EvidenceCache, StoredEvidence
+from vector_index.log_checkpoints import Checkpointer
 from vector_index.log_clusters import ClusterTables, Member
 from vector_index.log_events import EventTables
 from vector_index.log_schema import connect
@@ -94,6 +95,7 @@ class Log:
             self._db.close()
             raise Retryable(f"{path.parent} cannot be written ({error.strerror}): free or repair the disk") from error
         self._witness.acknowledge(self.sequence)
+        self._checkpoints = Checkpointer(path)
 
     def _read_counters(self) -> None:
         self._last_row: int = self._db.execute("SELECT max(row) FROM materials").fetchone()[0] or 0
@@ -102,6 +104,7 @@ class Log:
 
     def close(self) -> None:
         """Close the files."""
+        self._checkpoints.close()
         self._db.close()
         self._witness.close()
 
@@ -147,6 +150,7 @@ class Log:
         except sqlite3.DatabaseError as error:
             raise Permanent(f"the index log {self._path} is damaged ({error}): restore it from a copy") from error
         self._witness.acknowledge(self.sequence)
+        self._checkpoints.changed(self._db.total_changes - changes)
 
     # --- materials ---
 

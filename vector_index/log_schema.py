@@ -7,6 +7,7 @@ from pathlib import Path
 
 from materials.errors import Permanent, Retryable
 from vector_index.buffered_writes import BufferedConnection
+from vector_index.log_checkpoints import LIMIT_PAGES
 from vector_index.log_migrations import migrate
 
 APPLICATION_ID = 0x736F7369
@@ -14,7 +15,6 @@ APPLICATION_ID = 0x736F7369
 FORMAT = 2
 """2 brought verdicts, events, the times of transactions, and the order in which content IDs were born."""
 BUSY_MS = 5_000
-CHECKPOINT_PAGES = 4_000
 
 TABLES = """
 -- One row per stored version of a material. `live` = 0: replaced or deleted, its evidence is gone. `sequence`: the
@@ -153,7 +153,7 @@ def connect(path: Path) -> BufferedConnection:
         connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={LIMIT_PAGES}")
         _check_format(connection, path)
         _check_writable(connection)
     except sqlite3.DatabaseError as error:

@@ -21,6 +21,7 @@ from materials.records import AssignItem, Assignment
 from vector_index.crash_points import reached
 from vector_index.engine import Engine
 from vector_index.preparation import Prepared
+from vector_index.segments.arrays import search_with
 
 MAX_PENDING = 4096
 """Items that may wait; beyond, callers are told to slow down."""
@@ -72,6 +73,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="index-writer", daemon=True)
         self._thread.start()
         count = (os.cpu_count() or 1) if searchers is None else searchers
+        self._searching = 0
         self._searchers = [
             threading.Thread(target=self._search, name=f"index-search-{number}", daemon=True) for number in range(count)
         ]
@@ -121,18 +123,25 @@ class Writer:
             searcher.join()
 
     def _search(self) -> None:
-        """A searcher: one call after the other, in the order of their arrival; ends when it is woken for nothing."""
+        """A searcher: one call after the other, in the order of their arrival; ends when it is woken for nothing.
+
+        A call that is alone is searched on every core, so that it is answered sooner; of several each has one.
+        """
         while True:
             self._to_search.acquire()
             with self._ready:
                 if not self._unsearched:
                     return
                 call = self._unsearched.popleft()
+                self._searching += 1
+                alone = self._searching == 1 and not self._unsearched
+            search_with(len(self._searchers) if alone else 1)
             try:
                 call.prepared = self._engine.prepare(call.items)
             except Exception:  # the writer does it again, and there its failure is the call's
                 logger.exception("search ahead failed")
             with self._ready:
+                self._searching -= 1
                 call.ready = True
                 self._ready.notify()
 

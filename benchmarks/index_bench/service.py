@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -48,11 +49,13 @@ def running(state: Path, nprobe: int, memory: int) -> Iterator[Service]:
     command += ["--snapshot-every", str(10**9), "--nprobe", str(nprobe)]
     command += ["--memory", str(memory >> 20)]
     root = Path(__file__).parents[2]
+    # the bare loop's settings are not the service's: it chooses its own threads, as it does in production
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "OPENBLAS_"))}
     log = state.parent / "service.log"
     started = time.monotonic()
     with (
         log.open("w") as errors,
-        subprocess.Popen(command, stderr=errors, stdout=errors, cwd=root) as process,
+        subprocess.Popen(command, stderr=errors, stdout=errors, cwd=root, env=env) as process,
     ):
         try:
             with IndexClient(address, deadline=300) as client:

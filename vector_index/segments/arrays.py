@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
+
+# before FAISS loads OpenMP: threads that have done their part sleep, and leave the core to the next step
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import faiss as _faiss
 import numpy as np
@@ -19,3 +23,8 @@ Flags = NDArray[np.bool_]
 def no_rows() -> Rows:
     """An empty array of rows."""
     return np.zeros(0, np.int64)
+
+
+def search_with(threads: int) -> None:
+    """Searches that this thread makes from now on spread over so many."""
+    faiss.omp_set_num_threads(threads)

@@ -157,7 +157,8 @@ def _check_groups(entries: Sequence[tuple[AssignItem, Assignment]], verdict: Ver
     for content_id, groups in minted.items():
         if groups > 1:
             verdict.changed += 1
-            verdict.note(f"one content ID for {groups} contents: {content_id}")
+            sharing = sorted(group for group, found in ids.items() if content_id in found)
+            verdict.note(f"one content ID for {groups} contents: {content_id} {sharing}")
 
 
 def _live(entries: Sequence[tuple[AssignItem, Assignment]]) -> tuple[int, Counter[str]]:
