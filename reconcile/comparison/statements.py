@@ -164,6 +164,7 @@ def _sums(
         return f"SUM({number})" if number else "CAST(0 AS BIGINT)"
 
     only = f"FILTER (WHERE {where_good})" if good else ""
+    identity = _hash() if "chain" in scopes else "CAST(0 AS BIGINT)"  # policies are compared by `full` and `good`
     kept = ", ".join(name if name in scopes else f"'' AS {name}" for name in ("chain", "policy"))
     by = ", ".join((*(() if side.startswith("'") else (side,)), *scopes, "material_id", "revision"))
     return f"""
@@ -171,7 +172,7 @@ def _sums(
            SUM(windows) AS windows, SUM(flags) AS flags, SUM(good_n) AS good_n,
            COUNT(*) FILTER (WHERE good_n > 0) AS good_distinct, SUM(good) AS good
     FROM (
-        SELECT {side} AS side, {kept}, {_BUCKET} AS bucket, {_hash()} AS id,
+        SELECT {side} AS side, {kept}, {_BUCKET} AS bucket, {identity} AS id,
                COUNT(*) AS n, {total(full)} AS `full`, SUM({windows}) AS windows, SUM({flags}) AS flags,
                COUNT(*) FILTER (WHERE {where_good}) AS good_n, {total(good)} {only} AS good
         FROM {table} GROUP BY {by}
