@@ -22,8 +22,8 @@ from vector_index.recall import RowHits
 from vector_index.row_places import RowInfo
 from vector_index.segments.arrays import Matrix, Rows
 
-FLOOR = 0.1
-"""Candidates of a lower score are not reported: no policy's threshold is near."""
+FLOOR = 0.01
+"""Candidates of a lower score, a probability, are not reported: no policy's threshold is near."""
 CODE_ERROR = 0.005
 """A space's cosines come from vectors in half precision, or from a recall engine's own: off by less than this."""
 CONTENTS = 6

@@ -15,6 +15,8 @@ LOCAL = 32
 BASES = 64
 GLOBAL = 64
 COSINES = (0.80, 0.85, 0.90, 0.95, 0.99)
+LEAST = 1e-4
+"""A shorter direction is rounding alone: a row drawn as its own neighbour."""
 CHUNK = 100_000
 VERSION = 1
 Vectors = NDArray[np.float32]
@@ -76,8 +78,10 @@ def plant(base: Vectors, count: int, seed: int) -> tuple[Vectors, Rows]:
 
 
 def _across(directions: Vectors, originals: Vectors) -> Vectors:
-    """The directions' unit components at right angles to the originals."""
-    return _unit(directions - (directions * originals).sum(axis=1, keepdims=True) * originals)
+    """The directions' unit components at right angles to the originals; 0 where there is none."""
+    across = directions - (directions * originals).sum(axis=1, keepdims=True) * originals
+    lengths = np.linalg.norm(across, axis=1, keepdims=True)
+    return np.asarray(across / np.where(lengths > LEAST, lengths, np.inf), np.float32)
 
 
 class Stream(msgspec.Struct, frozen=True):
