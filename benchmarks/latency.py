@@ -202,6 +202,7 @@ def main() -> None:
     parser.add_argument("--top-seconds", type=float, default=8.0)
     parser.add_argument("--pictures", type=int, default=5500, help="different ones; each is an upload of its own")
     parser.add_argument("--kinds", default="image,post,mixed")
+    parser.add_argument("--gather-ms", type=int, help="the job's `threads.gather_ms`, in place of its default")
     args = parser.parse_args()
     # A shell's background job ignores SIGINT, and so would the job below, which is ended by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -213,7 +214,9 @@ def main() -> None:
         source = {"kind": "kafka", "topics": ["images", "posts"], "start": "earliest", "base": str(folder)}
         plugins = ["image-embedding", "text-embedding"]
         sink = {"kind": "kafka", "topic": "results"}
-        spec.write_text(yaml.safe_dump({"name": "latency", "source": source, "sink": sink, "plugins": plugins}))
+        threads = {"gather_ms": args.gather_ms} if args.gather_ms else {}
+        job_of = {"name": "latency", "source": source, "sink": sink, "plugins": plugins, "threads": threads}
+        spec.write_text(yaml.safe_dump(job_of))
         addresses = stack.up(state, kafka=True)
         environment.prepare_gateway(folder / "log")
         with KafkaAdmin(addresses.kafka, {}) as admin:
