@@ -50,6 +50,8 @@ FIRST = 5
 REPORTED = 10
 TARGET = 0.999
 SEARCH_CHUNK = 256
+PEER_STREAM = 240_000
+"""Vectors for an engine's rounds: the fastest take 20,000 a second."""
 
 
 class Truth(msgspec.Struct, frozen=True):
@@ -229,7 +231,7 @@ def measure(setting: Setting, batches: list[int]) -> dict[str, Any]:
 def measure_peer(engine: str, setting: Setting, batches: list[int], seconds: float) -> dict[str, Any]:
     """One other engine on the same stream, in its own environment."""
     base = base_vectors(setting.n)
-    stream = stream_after(base, max(60_000, 8 * setting.judged))
+    stream = stream_after(base, max(PEER_STREAM, 8 * setting.judged))
     truth = judged_truth(base, stream, setting)
     with tempfile.TemporaryDirectory(prefix="peer-", dir=cache_folder()) as folder:
         files = {name: str(Path(folder) / f"{name}.npy") for name in ("stream", "judged")}

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import structlog
 
-EVERY_CHANGES = 4_000
-"""Rows that are changed between two checkpoints: about a thousand materials, twenty megabytes."""
+EVERY_CHANGES = 1_500
+"""Rows that are changed between two checkpoints: about four hundred materials, eight megabytes."""
 LIMIT_PAGES = 65_536
 """A write-ahead file of 256 MB is brought down by the writer itself."""
 PASSES = 4
