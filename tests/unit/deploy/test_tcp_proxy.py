@@ -99,7 +99,7 @@ def test_a_reset_tears_down_what_is_open_and_what_comes(proxy: TcpProxy) -> None
         proxy.reset()
         with pytest.raises(ConnectionResetError):
             connection.recv(1)
-    with connect(proxy) as refused, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError), connect(proxy) as refused:  # the reset may be quicker than we
         refused.recv(1)
     proxy.heal()
     with connect(proxy) as again:
@@ -113,6 +113,6 @@ def test_a_client_of_a_dead_server_is_reset_and_the_proxy_lives(echo: str) -> No
         nobody = f"127.0.0.1:{unused.getsockname()[1]}"
         with TcpProxy(nobody) as proxy:
             for _ in range(2):
-                with connect(proxy) as refused, pytest.raises(ConnectionResetError):
+                with pytest.raises(ConnectionResetError), connect(proxy) as refused:  # the reset may be quicker than we
                     refused.recv(1)
             assert proxy.connections == 2
