@@ -163,7 +163,7 @@ class Comparer:
         self._counters["pairs_ranked"] += len(candidates)
         try:
             return [self._calibrated(found) for found in ranker.rank(query, candidates, recall)]
-        except Exception:
+        except Exception:  # counted and logged; the plain cosine judges, so that the record gets its answer
             self._counters["ranker_failures"] += 1
             logger.exception("ranker failed", ranker=ranker.name, material_id=query.material_id)
             return self._fallback.rank(query, candidates, recall)

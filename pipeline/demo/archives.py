@@ -45,6 +45,7 @@ def read_members(
             found = _from_zip(archive, set(names), max_member, max_unpacked)
         else:
             found = _from_tar(archive, set(names), max_member, max_unpacked)
+    # zipfile raises NotImplementedError for a compression that it does not know: here a damaged header
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile, NotImplementedError) as error:
         raise ArchiveError(f"{archive.name} is damaged: {error}") from error
     missing = sorted(set(names) - found.keys())

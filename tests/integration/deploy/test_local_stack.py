@@ -149,7 +149,7 @@ def test_zookeeper_comes_back_with_its_nodes_and_sessions(running: Stack) -> Non
 
 
 def test_the_index_comes_back_on_its_port(running: Stack) -> None:
-    running.kill("index")
+    assert running.kill("index").state == "running"
     with grpc.insecure_channel(running.addresses.index) as channel:
         grpc.channel_ready_future(channel).result(timeout=10)
 
@@ -169,7 +169,7 @@ def test_triton_comes_back_and_leaves_no_stub_behind(running: Stack) -> None:
 
 
 def test_the_announcer_comes_back(running: Stack) -> None:
-    running.kill("announcer")
+    assert running.kill("announcer").state == "running"
 
 
 def test_a_killed_supervisor_is_replaced_and_takes_over_what_runs(running: Stack) -> None:

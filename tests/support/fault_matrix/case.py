@@ -54,7 +54,7 @@ def run_case(bed: Bed, kit: MediaKit, fault: Fault, load: Load, chance: random.R
         healed = time.time()
         case.fault_s = round(healed - struck, 2)
         feed.await_sent(max(load.records, len(feed.sent) + load.after), load.patience)
-    except Exception:
+    except Exception:  # the case is told as broken, with the trace, and the matrix goes on
         case.error = traceback.format_exc()
     finally:
         feed.end()
@@ -65,7 +65,7 @@ def run_case(bed: Bed, kit: MediaKit, fault: Fault, load: Load, chance: random.R
         if load.reconcile:
             bed.cluster.await_checkpoint(bed.job_id)
             case.reconcile = reconcile(bed.job_state, begun)
-    except Exception:
+    except Exception:  # as above; the first error is the cause
         case.error = case.error or traceback.format_exc()
     return case
 

@@ -54,7 +54,7 @@ def cases(folder: Path) -> list[Case]:
         "file-uri-relative": "file:../secret.jpg",
         "file-uri-query": "file:///etc/passwd?x=.jpg",
         "proc-self": "/proc/self/environ",
-        "proc-root": "/proc/self/root/etc/passwd",
+        "proc-root": "/proc/self/root/etc/passwd",  # of every Linux: the file system's root by another name
         "proc-mem": "/proc/1/mem",
         "sys": "/sys/kernel/profiling",
         "dev-zero": "/dev/zero",

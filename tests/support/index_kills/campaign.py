@@ -69,7 +69,7 @@ def one_life(moments: Sequence[Moment], seed: int) -> list[Done]:
             now = time.monotonic()
             done.append(Done(case.name, case.moment.point, round(now - begun, 2), case.verdict))
             begun = now
-    except Exception:
+    except Exception:  # counted as an error of the summary, with the trace; the other lives go on
         point = moments[len(done)].point if len(done) < len(moments) else "end"
         name = f"seed {seed}, kill {len(done)}"
         done.append(Done(name, point, round(time.monotonic() - begun, 2), Verdict(), traceback.format_exc()))
@@ -84,7 +84,7 @@ def one_damage(name: str) -> list[Done]:
         verdict = cases.run(name)
     except Skipped as reason:
         verdict.note(f"skipped: {reason}")
-    except Exception:
+    except Exception:  # counted as an error of the summary, with the trace; the other damages go on
         error = traceback.format_exc()
     return [Done(name, "damage", round(time.monotonic() - begun, 2), verdict, error)]
 
