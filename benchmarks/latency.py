@@ -1,6 +1,6 @@
 """Milliseconds from a record produced to Kafka to its outcome: read from the result topic, and known to `content get`.
 
-    .venv/bin/python -m benchmarks.latency [--seconds 30] [--top-seconds 8] [--kinds image,post,mixed]
+    .venv/bin/python -m benchmarks.latency [--seconds 30] [--top-seconds 8] [--kinds image,post,mixed] [--rate R]
 
 A stack with a broker of its own; one streaming job from topics to topics. For each kind a burst that takes
 `--top-seconds` gives the top rate (outcomes a second from the 10th to the 90th percentile), and then records are sent
@@ -48,6 +48,8 @@ _ASKED = 64
 _FIRST = 200
 """Records that tell how many a burst needs."""
 _WAIT_S = 60.0
+_REST_S = 3.0
+"""Between the burst and the even load, which would else begin with the burst's large bundles."""
 POLICY = "feed"
 _KEY = re.compile(r"key = ([^,]*), value = ")
 _KNOWN = """
@@ -185,9 +187,11 @@ def measure(load: Load, watch: Watch, kinds: Sequence[str], args: argparse.Names
     top, lost = burst(load, watch, kinds, _FIRST)
     top, more = burst(load, watch, kinds, max(_FIRST, int(top * args.top_seconds)))
     lost += more
-    sent = load.evenly(kinds, top / 2, args.seconds)
+    time.sleep(_REST_S)
+    rate = args.rate or top / 2
+    sent = load.evenly(kinds, rate, args.seconds)
     missing = lost + len(watch.wait(list(sent), _WAIT_S))
-    told = {"top_per_s": round(top, 1), "rate_per_s": round(top / 2, 1), "n": len(sent), "missing": missing}
+    told = {"top_per_s": round(top, 1), "rate_per_s": round(rate, 1), "n": len(sent), "missing": missing}
     for kind in kinds:
         own = {name: at for name, at in sent.items() if name.startswith(f"l-{kind}-")}
         figures = {"topic": percentiles(own, watch.topic), "get": percentiles(own, watch.get)}
@@ -202,6 +206,7 @@ def main() -> None:
     parser.add_argument("--top-seconds", type=float, default=8.0)
     parser.add_argument("--pictures", type=int, default=5500, help="different ones; each is an upload of its own")
     parser.add_argument("--kinds", default="image,post,mixed")
+    parser.add_argument("--rate", type=float, help="records a second, in place of half the top rate")
     parser.add_argument("--gather-ms", type=int, help="the job's `threads.gather_ms`, in place of its default")
     args = parser.parse_args()
     # A shell's background job ignores SIGINT, and so would the job below, which is ended by it.

@@ -36,7 +36,7 @@ from deploy import stack
 from deploy.addresses import Addresses
 from model_plugins.recipes.build import default_cache
 
-_POLL_S = 0.02
+_POLL_S = 0.05
 
 
 def steady_rate(stamps: Sequence[float]) -> float:

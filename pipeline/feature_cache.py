@@ -26,7 +26,9 @@ from pipeline.projection import FEATURES, MEDIA, SAME
 log = structlog.get_logger(__name__)
 
 _MANY = 64
-_WAIT_S = 0.001
+_WAIT_S = 0.008
+_PATIENCE_S = 2.0
+"""For both, see `pipeline.projection`."""
 _FEATURE = msgspec.msgpack.Decoder(Feature)
 Compute = Callable[[Features], Awaitable[Findings]]
 
@@ -48,7 +50,7 @@ class FeatureCache:
         size: int = 1000,
         on_result: Callable[[set[str], set[str]], None] = lambda _hits, _misses: None,
     ) -> None:
-        self._redis = redis.asyncio.Redis.from_url(url, socket_timeout=2.0, socket_connect_timeout=1.0)
+        self._redis = redis.asyncio.Redis.from_url(url, socket_timeout=None, socket_connect_timeout=1.0)
         self._keys = keys
         self._size = size
         self._on_result = on_result
@@ -105,6 +107,10 @@ class FeatureCache:
             self._recent.popitem(last=False)
 
     async def _read(self, slices: list[Slice[bytes]]) -> Sequence[Features]:
+        async with asyncio.timeout(_PATIENCE_S):
+            return await self._ask(slices)
+
+    async def _ask(self, slices: list[Slice[bytes]]) -> Sequence[Features]:
         names: list[bytes | None] = await self._redis.mget([SAME + piece.item.hex() for piece in slices])
         found: list[Features] = [{} for _ in slices]
         hits = [(place, name) for place, name in enumerate(names) if name is not None]

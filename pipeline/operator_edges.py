@@ -98,6 +98,7 @@ class OperatorEdges:
             now=time.time,
             jitter=random.random,
             deadline_s=spec.checkpoints.record_deadline_s,
+            in_hand=spec.threads.in_hand,
             attempts=self._tracing,
             queue=HandOver(
                 rules=rules_of(spec),

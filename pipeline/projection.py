@@ -11,6 +11,7 @@ A material's parts (`P1/0`) have features of their own. A rejected line never ov
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -33,7 +34,10 @@ PROGRESS = "sosie:job:"
 _PROGRESS_TTL_S = 86_400
 _SAME_TTL_S = 7 * 86_400
 _MANY = 64
-_WAIT_S = 0.002
+_WAIT_S = 0.008
+"""A round trip costs the worker as much as eight records in it: what finishes within a model call goes together."""
+_PATIENCE_S = 5.0
+"""For a round trip. On the connection it would be a task and a timer for each answer in it."""
 
 _msgpack = msgspec.msgpack.Encoder()
 _json = msgspec.json.Encoder()
@@ -56,7 +60,7 @@ class Projection:
     """
 
     def __init__(self, url: str, policy: str, run_id: str, ttl_s: int | None = None) -> None:
-        self._redis = redis.asyncio.Redis.from_url(url, socket_timeout=5.0, socket_connect_timeout=2.0)
+        self._redis = redis.asyncio.Redis.from_url(url, socket_timeout=None, socket_connect_timeout=2.0)
         self._policy = policy
         self._progress = PROGRESS + run_id
         self._ttl_s = ttl_s
@@ -92,7 +96,8 @@ class Projection:
             pipe.hincrby(self._progress, name, count)
         pipe.expire(self._progress, _PROGRESS_TTL_S)
         try:
-            await pipe.execute()
+            async with asyncio.timeout(_PATIENCE_S):
+                await pipe.execute()
         except (RedisError, OSError) as error:
             raise Retryable(f"Redis did not take {len(slices)} outcomes: {error}") from error
         return [None] * len(slices)

@@ -130,11 +130,14 @@ class Tracing(_Frozen):
 class Threads(_Frozen):
     """Caps for a machine that is shared. `decoders`: decode children per kind; `in_flight`: model calls at once;
     `capacity`: records of a kind under way. Each bundle's end waits for its last call, so a small capacity leaves the
-    models idle more often. `gather_ms`: for so long a bundle takes records; what comes later waits for its end."""
+    models idle more often. `in_hand`: media of a kind that are decoded and not yet through their models; at least
+    what `in_flight` calls take, and what memory holds. `gather_ms`: for so long a bundle takes records; what comes
+    later waits for its end."""
 
     decoders: Annotated[int, Field(ge=1, le=64)] = 1
     in_flight: Annotated[int, Field(ge=1, le=64)] = 4
-    capacity: Annotated[int, Field(ge=1, le=10_000)] = 400
+    capacity: Annotated[int, Field(ge=1, le=10_000)] = 800
+    in_hand: Annotated[int, Field(ge=1, le=10_000)] = 64
     gather_ms: Annotated[int, Field(ge=1, le=1000)] = 20
 
 

@@ -147,6 +147,7 @@ class Understanding:
         now: epoch seconds.
         jitter: uniform in 0..1.
         deadline_s: for one record over all its attempts: what holds a bundle longer holds a checkpoint.
+        in_hand: media decoded and not yet through their plug-ins, at once.
         attempts: is told of those that failed.
     """
 
@@ -164,6 +165,7 @@ class Understanding:
         now: Callable[[], float],
         jitter: Callable[[], float],
         deadline_s: float = 300.0,
+        in_hand: int = 64,
         attempts: AttemptObserver | None = None,
         queue: RetryQueue | None = None,
         so_far: FoundSoFar | None = None,
@@ -183,6 +185,7 @@ class Understanding:
         self._so_far = so_far
         self._deadline_s = deadline_s
         self._order = MaterialOrder()
+        self._hands = asyncio.Semaphore(in_hand)
 
     async def understand(self, envelope: Envelope) -> Outcome | Entry:
         """The outcome of one input line, published in Redis, or its place in the retry queue: then it has no outcome
@@ -307,6 +310,12 @@ class Understanding:
         return await self._going_on(sha256_of(text.encode("utf-8", "surrogatepass")).hexdigest(), progress, {}, run)
 
     async def _medium(self, uri: str, base: Path, kind: Kind, text: str, progress: _Progress) -> tuple[bytes, Findings]:
+        async with self._hands:  # else every record under way would hold its pixels while it waits for a model
+            return await self._features_of(uri, base, kind, text, progress)
+
+    async def _features_of(
+        self, uri: str, base: Path, kind: Kind, text: str, progress: _Progress
+    ) -> tuple[bytes, Findings]:
         medium: Literal["image", "video"] = "video" if kind == "video" else "image"
         prepared = await self._media.prepare(uri, base, medium, self._runtime.wants(medium))
 

@@ -26,7 +26,8 @@ _JVM = "-Xms128m -Xmx768m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djava.net.pr
 # Measured (FACTS of the trials, repeated in docs/benchmarks.md): a bundle of 20 ms cuts p50 from 1.8 s to 0.15 s.
 _COMMON = {
     "python.fn-execution.bundle.time": "20",
-    "execution.buffer-timeout.interval": "5 ms",
+    # Flushed with each record: at hundreds a second that costs less than a dozen threads that flush every few ms.
+    "execution.buffer-timeout.interval": "0 ms",
     "pipeline.object-reuse": "true",
     # A barrier stands behind what waits in front of an operator: about a second's work, however slow the models are.
     "taskmanager.network.memory.buffer-debloat.enabled": "true",

@@ -52,6 +52,7 @@ class MediaStore:
         self._limits = limits or StoreLimits()
         self._now = now
         self._writes = 0
+        self._made: set[Path] = set()
 
     def path(self, sha256: bytes) -> Path:
         """Where the medium lies, or would lie."""
@@ -79,7 +80,9 @@ class MediaStore:
             kept = data if len(data) <= _WHOLE_IMAGE else thumbnail(media.rgb)
         else:
             kept = data if len(data) <= _WHOLE_VIDEO else b""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent not in self._made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._made.add(path.parent)
         aside = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             if kept:
@@ -87,8 +90,10 @@ class MediaStore:
             elif isinstance(media, VideoMedia):
                 write_frames(aside, media)
             aside.rename(path)
-        finally:
+        except BaseException:
+            self._made.discard(path.parent)  # perhaps a person removed it
             aside.unlink(missing_ok=True)
+            raise
         self._writes += 1
         if self._writes % _TIDY_EVERY == 0:
             self._tidy(path.parent)

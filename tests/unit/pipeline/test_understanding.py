@@ -70,7 +70,7 @@ class Edges:
         self.published.append((outcome, features))
 
 
-def understanding_of(edges: Edges, attempts: int = 3, deadline_s: float = 300.0) -> Understanding:
+def understanding_of(edges: Edges, attempts: int = 3, deadline_s: float = 300.0, in_hand: int = 64) -> Understanding:
     any_edges: Any = edges
     return Understanding(
         policy="feed",
@@ -84,6 +84,7 @@ def understanding_of(edges: Edges, attempts: int = 3, deadline_s: float = 300.0)
         now=lambda: 101.5,
         jitter=lambda: 0.5,
         deadline_s=deadline_s,
+        in_hand=in_hand,
     )
 
 
@@ -259,3 +260,31 @@ def test_revisions_of_one_material_take_turns_and_others_do_not_wait() -> None:
 
     edges = asyncio.run(main())
     assert [outcome.revision for outcome, _ in edges.published if outcome.material_id == "A"] == [0, 1]
+
+
+def test_no_more_media_are_in_hand_than_allowed_however_many_records_are_under_way() -> None:
+    class Slow(Edges):
+        in_hand = most = 0
+
+        async def prepare(self, *args: Any, **kwargs: Any) -> Any:
+            self.in_hand += 1
+            self.most = max(self.most, self.in_hand)
+            await asyncio.sleep(0)
+            return await super().prepare(*args, **kwargs)
+
+        async def find(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                await asyncio.sleep(0.001)
+                return await super().find(*args, **kwargs)
+            finally:
+                self.in_hand -= 1
+
+    async def all_at_once(edges: Slow) -> list[Any]:
+        understanding = understanding_of(edges, in_hand=2)
+        post = envelope(kind="post", media=tuple(f"{i}.jpg" for i in range(9)))
+        return await asyncio.gather(understanding.understand(post), understanding.understand(envelope()))
+
+    edges = Slow()
+    ended = asyncio.run(all_at_once(edges))
+    assert [each.outcome for each in ended] == ["unique", "unique"]
+    assert edges.most == 2
