@@ -77,9 +77,8 @@ class RunBounds:
         from pipeline.flink import kafka_counts
 
         last = self._latest(sink, None)
-        scratch = Path(self.job.state) / "checkpoints" / f"count-{self.job.run_id}"
         bootstrap = self.job.brokers(sink)
-        found = kafka_counts.count(sink, bootstrap, self.job.run_id, self._written_before, last, scratch)
+        found = kafka_counts.count(sink, bootstrap, self.job.run_id, self._written_before, last, Path(self.job.state))
         return {name: found.get(name, 0) for name in OUTCOMES}
 
     def _with_offsets(self, source: KafkaSource) -> JobPlan:

@@ -1,16 +1,21 @@
-"""Count a run's outcomes in its result topics, in the JVM: a bounded query between two sets of offsets."""
+"""Count a run's outcomes in its result topics, in the JVM: a batch query between two sets of offsets.
+
+In batch mode, since a streaming aggregate would hand over a change for each record, one by one.
+"""
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 
-from pipeline.flink import environment
 from pipeline.flink.kafka import quoted, topic_options
 from pipeline.flink.plan import Bounds
+from pipeline.flink.tables import BatchTables
 from pipeline.kafka.settings import KafkaSink
 
 
-def count(sink: KafkaSink, bootstrap: str, run_id: str, first: Bounds, last: Bounds, scratch: Path) -> dict[str, int]:
+def count(sink: KafkaSink, bootstrap: str, run_id: str, first: Bounds, last: Bounds, state: Path) -> dict[str, int]:
     """Outcome -> input lines of a run that have it.
 
     A record that was written twice counts once: its `origin` header tells the line that it answers. Lines of files have
@@ -18,10 +23,8 @@ def count(sink: KafkaSink, bootstrap: str, run_id: str, first: Bounds, last: Bou
 
     Args:
         first, last: offsets before and after the run; a topic that is not in `first` is read from its beginning.
-        scratch: a folder for the query's checkpoints.
+        state: the system's folder.
     """
-    from pyflink.table import StreamTableEnvironment
-
     topics = {
         topic: partitions
         for topic, partitions in last.items()
@@ -30,7 +33,8 @@ def count(sink: KafkaSink, bootstrap: str, run_id: str, first: Bounds, last: Bou
     }
     if not topics:
         return {}
-    tables = StreamTableEnvironment.create(environment.mini_cluster("batch", scratch))
+    scratch = Path(tempfile.mkdtemp(prefix=f"count-{run_id}-", dir=state))
+    tables = BatchTables(scratch, state / "log")
     views = []
     for number, (topic, ends) in enumerate(sorted(topics.items())):
         starts = first.get(topic, {})
@@ -43,7 +47,7 @@ def count(sink: KafkaSink, bootstrap: str, run_id: str, first: Bounds, last: Bou
             "scan.topic-partition-discovery.interval": "0",
             "properties.group.id": f"sosie-count-{run_id}",
         }
-        tables.execute_sql(
+        tables.execute(
             f"CREATE TEMPORARY TABLE counted_{number} (`value` STRING, `headers` MAP<STRING, BYTES> METADATA VIRTUAL)"
             f" WITH ({quoted(options)})"
         )
@@ -57,8 +61,10 @@ def count(sink: KafkaSink, bootstrap: str, run_id: str, first: Bounds, last: Bou
         " COUNT(CASE WHEN origin NOT LIKE '%:%' THEN 1 END) AS n"
         f" FROM ({union}) WHERE outcome IS NOT NULL GROUP BY outcome"
     )
-    with tables.execute_sql(query).collect() as rows:
-        return {str(row[0]): int(row[1]) for row in rows}
+    try:
+        return {str(row["outcome"]): int(row["n"]) for row in tables.query(query)[0]}
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def offsets(partitions: dict[int, int]) -> str:
