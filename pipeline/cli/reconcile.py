@@ -48,7 +48,7 @@ def run(
     p99: Annotated[float, typer.Option("--p99", help="Objective for the 99th percentile in seconds; 0: none.")] = 0.0,
     settle: Annotated[str, typer.Option("--settle", help="Younger records of a running job are in flight.")] = "1m",
     sample: Annotated[int, typer.Option("--sample", min=0, max=1000, help="Materials to compute again.")] = 5,
-    canary: Annotated[bool, typer.Option(help="Send a canary through the source of jobs that watch one.")] = True,
+    canary: Annotated[bool, typer.Option(help="Send a canary through the sources of jobs that go on.")] = True,
     state: output.StateOption = None,
     as_json: output.JsonOption = False,
 ) -> None:

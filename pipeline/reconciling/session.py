@@ -99,7 +99,7 @@ def _canaries(state: Path, where: Addresses, span: Span, at: float) -> dict[str,
     window = window_of(at, span.window_s)
     going_on = [run for run in runs_within(read_runs(state), span, at) if goes_on(run)]
     return {
-        f"{run.job}, {moment(window)}": canary.fly(run, window, where.redis, _CANARY_S, time.monotonic)
+        f"{run.job}, {moment(window)}": canary.fly(run, window, state, where.redis, _CANARY_S, time.monotonic)
         for run in going_on
     }
 
