@@ -21,7 +21,7 @@ DIM = 64
 STEADY = 24
 SCENES = 40
 KEYPOINTS = 6
-WORDS = [
+STEMS = [
     "harbour",
     "copper",
     "pelican",
@@ -35,6 +35,8 @@ WORDS = [
     "falcon",
     "ember",
 ]
+WORDS = [first + second for first in STEMS for second in STEMS]
+"""Enough that twenty of them are not by chance another scene's, as twenty out of twelve are."""
 
 
 class Scenes:
