@@ -15,10 +15,10 @@ collide forwards ("Aa", "BB") do not backwards.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from reconcile.comparison.inputs import Inputs
+from reconcile.comparison.inputs import Inputs, ResultFiles
 from reconcile.ledger.rows import WINDOW_S
 
 BUCKETS = 4096
@@ -27,6 +27,7 @@ _BUCKET = f"MOD(HASH_CODE(material_id), {BUCKETS})"
 _GOOD = "('unique', 'duplicate', 'deleted')"
 _ODDS = (7046029254386353131, 2870177450012600261, 5871781006564002453, 6364136223846793005)
 """Multipliers of well-known mixing functions (xxHash, splitmix64, PCG): odd, and without a pattern in their bits."""
+_MANY_RUNS = 4
 _LATENCY_STEP = 0.01
 """Latencies are counted in classes that are one per cent wide."""
 FIGURES = ("window", "kind", "outcome", "cause", "attempts", "plugins", "missing", "latency_class", "n", "longest")
@@ -64,19 +65,31 @@ def tables(inputs: Inputs) -> list[str]:
         ),
         _table("ledger", ledger, inputs.ledger, rf".*/({runs})-[^/]*[.]jsonl"),
     ]
+    return made + _results(inputs.results)
+
+
+def _results(results: Sequence[ResultFiles]) -> list[str]:
+    """The view `results`. A table for each run makes a source of each, which a day of hourly runs does not bear: then
+    one table reads the folders of all, and a file's folder tells its chain."""
     columns = "material_id STRING, revision BIGINT, outcome STRING, content_id STRING"
-    picked = []
-    for i, result in enumerate(inputs.results):
-        made.append(_table(f"results_{i}", columns, result.folder, rf".*/{re.escape(result.prefix)}[^/]*[.]jsonl"))
-        picked.append(
-            f"SELECT {_text(result.chain)} AS chain, material_id, revision, outcome,"
-            f" COALESCE(content_id, '') AS content_id FROM results_{i}"
-        )
+    answer = "material_id, revision, outcome, COALESCE(content_id, '') AS content_id"
+    made, picked = [], []
+    parents = {result.folder.parent for result in results}
+    if len(results) > _MANY_RUNS and len(parents) == 1:
+        folders = "|".join(re.escape(result.folder.name) for result in results)
+        columns = f"{columns}, `file.path` STRING NOT NULL METADATA"
+        made.append(_table("results_of_all", columns, parents.pop(), rf".*/({folders})/[^/]*[.]jsonl"))
+        chains = " ".join(f"WHEN {_text(result.folder.name)} THEN {_text(result.chain)}" for result in results)
+        folder = "REGEXP_EXTRACT(`file.path`, '([^/]+)/[^/]+$', 1)"
+        picked.append(f"SELECT CASE {folder} {chains} END AS chain, {answer} FROM results_of_all")
+    else:
+        for i, result in enumerate(results):
+            made.append(_table(f"results_{i}", columns, result.folder, rf".*/{re.escape(result.prefix)}[^/]*[.]jsonl"))
+            picked.append(f"SELECT {_text(result.chain)} AS chain, {answer} FROM results_{i}")
     nothing = (
         "SELECT chain, material_id, revision, kind AS outcome, kind AS content_id FROM expected WHERE chain <> chain"
     )
-    made.append(f"CREATE TEMPORARY VIEW results AS {' UNION ALL '.join(picked) or nothing}")
-    return made
+    return [*made, f"CREATE TEMPORARY VIEW results AS {' UNION ALL '.join(picked) or nothing}"]
 
 
 def _by_run(late_s: float) -> str:

@@ -15,7 +15,7 @@ from kafka_broker import Broker
 from model_servers import wait_until
 from sosie_system import COMMAND, System, results, write_spec
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack, pytest.mark.soak, pytest.mark.timeout(600)]
 Start = Callable[[Path], "subprocess.Popen[bytes]"]
 
 
@@ -68,7 +68,6 @@ def test_a_canary_goes_through_a_watched_folder_once_a_window(system: System, ru
     assert len(pairs) <= 2, "one for each window, and an hour may have ended meanwhile"
 
 
-@pytest.mark.soak
 def test_a_canary_goes_through_a_topic_once_a_window(
     system: System, running: Start, broker: Broker, tmp_path: Path
 ) -> None:
