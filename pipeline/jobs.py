@@ -26,6 +26,7 @@ from model_plugins.balancing import by_name
 from pipeline.bounded_end import end_of
 from pipeline.committed_ends import commit_ends
 from pipeline.flink.plan import JobPlan, plan
+from pipeline.interrupts import StopWish
 from pipeline.job_control import records
 from pipeline.job_control.records import Incarnation, JobRecord
 from pipeline.projection import PROGRESS
@@ -294,7 +295,8 @@ def _execute(bounds: RunBounds, folder: Path, progress: Progress) -> float:
             began = time.monotonic()
             client = env.execute_async(job.run_id)
             try:
-                _follow(client, read_counts, progress, total, over, checkpoints)
+                with StopWish().listening() as wish:
+                    _follow(client, read_counts, progress, total, over, checkpoints, wish)
             except KeyboardInterrupt:
                 _stop(client, folder / "savepoints", progress)
                 return seconds + time.monotonic() - began
@@ -311,16 +313,20 @@ def _follow(
     total: int | None,
     over: Callable[[], bool],
     savepoints: Path,
+    wish: StopWish | None = None,
 ) -> None:
     """Poll until the job ends, or end it when the run is over.
 
     Raises:
         Permanent: it failed.
+        KeyboardInterrupt: a person wishes it to stop.
     """
     # The mini-cluster is gone as soon as its job ends, so its status cannot be asked for: the result's future stays.
     ended = client.get_job_execution_result()
     while not ended.done():
         time.sleep(_POLL_S)
+        if wish is not None and wish.asked:
+            raise KeyboardInterrupt
         progress.update(counts(), total)
         if over():
             try:
