@@ -75,7 +75,11 @@ class PeakEwma:
         return best
 
     def done(self, endpoint: Endpoint, seconds: float, error: BaseException | None) -> None:
-        """A failure never makes a server look fast: a quick one doubles the estimate, up to a second."""
+        """A failure never makes a server look fast: a quick one doubles the estimate, up to a second.
+
+        A refused connection is the quickest of all, and is taken for that second at once: where half the servers are
+        ejected already, nothing else would keep calls from one that is gone.
+        """
         load = self._loads.get((endpoint.model, endpoint.address))
         if load is None:
             return
@@ -87,6 +91,8 @@ class PeakEwma:
         elif kind in ("timeout", "cancelled"):
             if seconds > load.latency:
                 self._observe(load, seconds, now)  # it would have taken longer still
+        elif kind == "gone":
+            self._observe(load, max(seconds, load.latency, _WORST_FAILURE_S), now)
         elif is_servers_fault(kind) or kind == "overloaded":
             doubled = min(2 * load.latency, max(load.latency, _WORST_FAILURE_S))
             self._observe(load, max(seconds, doubled), now)

@@ -163,7 +163,9 @@ class ModelClient:
         failures: list[SosieError] = []
         failed = ""
         while endpoints := self._endpoints(model):
-            if failures and (call.attempts >= _ATTEMPTS or self._budget.tokens < 1.0):
+            # a refused connection put load on nobody: going on to the next server is no retry that could drown one
+            retry = any(not isinstance(each, ServerGone) for each in failures)
+            if retry and (call.attempts >= _ATTEMPTS or self._budget.tokens < 1.0):
                 break
             endpoint = self._guard.pick(endpoints, tried)
             if endpoint is None:
@@ -171,8 +173,9 @@ class ModelClient:
                     break
                 await self._news(call.deadline)  # all are at their cap: the caller has to slow down
                 continue
-            if failures:
+            if retry:
                 self._budget.withdraw()
+            if failures:
                 self._observer.retried(model.name, failed, failure_kind(failures[-1]) or "retryable")
             tried.add(endpoint.address)
             try:

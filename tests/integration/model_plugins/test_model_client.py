@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable
 
 import grpc
@@ -62,6 +63,21 @@ def test_a_dead_server_is_passed_over(kserve: Start) -> None:
     alive = kserve()
     ask(closed_port(), alive.address, closed_port(), calls=6)
     assert len(alive.batches) == 6
+
+
+def test_dead_servers_that_cannot_all_be_ejected_cost_no_call(kserve: Start) -> None:
+    """Refusing is quicker than answering, and no more than half are ejected: neither may draw the calls, nor retries."""
+    alive = kserve()
+    answer = alive.answer
+
+    def slowly(request: service_pb2.ModelInferRequest) -> service_pb2.ModelInferResponse:
+        time.sleep(0.05)
+        return answer(request)
+
+    alive.answer = slowly
+    for strategy in ("", "round-robin"):
+        ask(closed_port(), alive.address, closed_port(), closed_port(), calls=30, strategy=strategy)
+    assert len(alive.batches) == 60
 
 
 def test_all_dead_is_retryable() -> None:
