@@ -5,7 +5,6 @@ In batch mode, since a streaming aggregate would hand over a change for each rec
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -33,8 +32,13 @@ def count(sink: KafkaSink, bootstrap: str, run_id: str, first: Bounds, last: Bou
     }
     if not topics:
         return {}
-    scratch = Path(tempfile.mkdtemp(prefix=f"count-{run_id}-", dir=state))
-    tables = BatchTables(scratch, state / "log")
+    with tempfile.TemporaryDirectory(prefix=f"count-{run_id}-", dir=state, ignore_cleanup_errors=True) as scratch:
+        return _counted(BatchTables(Path(scratch), state / "log"), sink, bootstrap, run_id, first, topics)
+
+
+def _counted(
+    tables: BatchTables, sink: KafkaSink, bootstrap: str, run_id: str, first: Bounds, topics: Bounds
+) -> dict[str, int]:
     views = []
     for number, (topic, ends) in enumerate(sorted(topics.items())):
         starts = first.get(topic, {})
@@ -61,10 +65,7 @@ def count(sink: KafkaSink, bootstrap: str, run_id: str, first: Bounds, last: Bou
         " COUNT(CASE WHEN origin NOT LIKE '%:%' THEN 1 END) AS n"
         f" FROM ({union}) WHERE outcome IS NOT NULL GROUP BY outcome"
     )
-    try:
-        return {str(row["outcome"]): int(row["n"]) for row in tables.query(query)[0]}
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    return {str(row["outcome"]): int(row["n"]) for row in tables.query(query)[0]}
 
 
 def offsets(partitions: dict[int, int]) -> str:

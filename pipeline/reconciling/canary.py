@@ -20,7 +20,9 @@ from reconcile.report.table import moment
 
 _POLL_S = 0.2
 _SENT = "canaries"
-"""Folder of the state: an empty file for each pair that went to a topic, which cannot be asked for it."""
+"""Folder of the state, with one of each job: an empty file for each pair that went to a topic, which cannot be asked
+for it. Those of windows older than `_REMEMBERED_S` are forgotten."""
+_REMEMBERED_S = 30 * 24 * 3600
 
 
 def records_of(run: RunRecord, window: int) -> dict[str, bytes]:
@@ -48,7 +50,7 @@ def send_to_topic(run: RunRecord, window: int, state: Path) -> None:
     Raises:
         SosieError: the broker did not take it.
     """
-    sent = state / _SENT / f"{run.job}-{_stamp(window)}"
+    sent = state / _SENT / run.job / _stamp(window)
     if sent.exists():
         return
     from pipeline.flink.environment import prepare_gateway
@@ -61,6 +63,10 @@ def send_to_topic(run: RunRecord, window: int, state: Path) -> None:
         for name, line in records_of(run, window).items():
             producer.send(source.topics[-1], line, name)
     sent.touch()
+    oldest = _stamp(window - _REMEMBERED_S)
+    for other in sent.parent.iterdir():
+        if other.name < oldest:
+            other.unlink(missing_ok=True)
 
 
 def fly(run: RunRecord, window: int, state: Path, redis_url: str, patience_s: float, clock: Callable[[], float]) -> str:

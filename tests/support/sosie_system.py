@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,16 @@ def sosie(*arguments: object, code: int, **environment: str) -> subprocess.Compl
     )
     assert done.returncode == code, f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     return done
+
+
+def start_sosie(*arguments: object, **how: Any) -> subprocess.Popen[Any]:
+    """Start a command that SIGINT ends. Whoever runs the tests in a shell's background has told them to ignore it, and
+    children inherit that."""
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen([*COMMAND, *map(str, arguments)], **how)
+    finally:
+        signal.signal(signal.SIGINT, ignored)
 
 
 def write_lines(path: Path, records: list[Any]) -> Path:

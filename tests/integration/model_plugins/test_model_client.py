@@ -66,7 +66,7 @@ def test_a_dead_server_is_passed_over(kserve: Start) -> None:
 
 
 def test_dead_servers_that_cannot_all_be_ejected_cost_no_call(kserve: Start) -> None:
-    """Refusing is quicker than answering, and no more than half are ejected: neither may draw the calls, nor retries."""
+    """Refusing is quicker than answering, and no more than half are ejected: neither may cost a call."""
     alive = kserve()
     answer = alive.answer
 

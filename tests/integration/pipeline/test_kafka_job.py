@@ -26,7 +26,7 @@ from kafka_broker import (
 )
 from photos import photo
 from scenes import write_jpeg
-from sosie_system import COMMAND, System, results, sosie
+from sosie_system import System, results, sosie, start_sosie
 
 from deploy.flink import start_session_cluster
 from materials.errors import SosieError
@@ -60,11 +60,7 @@ def running() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: object) -> subprocess.Popen[str]:
-        command = [*COMMAND, *map(str, arguments)]
-        # whoever runs the tests in a shell's background has told them to ignore SIGINT, and children inherit that
-        ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
-        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
-        signal.signal(signal.SIGINT, ignored)
+        started.append(start_sosie(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
         return started[-1]
 
     yield start

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from model_servers import wait_until
-from sosie_system import COMMAND, System, results, write_lines, write_spec
+from sosie_system import System, results, start_sosie, write_lines, write_spec
 
 from pipeline import lookups
 
@@ -33,11 +32,8 @@ class Watching:
         )
         self.said = folder / "stdout"
         with self.said.open("wb") as out, (folder / "stderr").open("wb") as err:
-            self.process = subprocess.Popen(
-                [*COMMAND, "run", str(spec), "--state", str(system.state), "--json"],
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
+            self.process = start_sosie(
+                "run", spec, "--state", system.state, "--json", stdout=out, stderr=err, start_new_session=True
             )
 
     def drop(self, name: str, *records: Any) -> list[dict[str, Any]]:
@@ -104,6 +100,7 @@ def test_lines_of_a_file_that_is_still_being_written_are_not_read(watching: Watc
 
 
 def test_sigint_ends_it_with_everything_committed(watching: Watching) -> None:
+    before = len(watching.committed())
     names = [f"watch-last-{i}" for i in range(40)]
     records = [{"material_id": name, "kind": "post", "text": f"{name} is a closed platform."} for name in names]
     write_lines(watching.folder / "input" / "g.jsonl", records)
@@ -112,5 +109,5 @@ def test_sigint_ends_it_with_everything_committed(watching: Watching) -> None:
     assert watching.process.wait(60) == 0, (watching.folder / "stderr").read_text()
     summary = json.loads(watching.said.read_text())
     found = watching.committed()
-    assert summary["lines"] == sum(summary["outcomes"].values()) == len(found) == 46
+    assert summary["lines"] == sum(summary["outcomes"].values()) == len(found) == before + 40
     assert set(names) <= {r["material_id"] for r in found}

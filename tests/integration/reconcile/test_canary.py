@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from kafka_broker import Broker
 from model_servers import wait_until
-from sosie_system import COMMAND, System, results, write_spec
+from sosie_system import System, results, start_sosie, write_spec
 
 pytestmark = [pytest.mark.stack, pytest.mark.soak, pytest.mark.timeout(600)]
 Start = Callable[[Path], "subprocess.Popen[bytes]"]
@@ -25,8 +25,8 @@ def running(system: System, tmp_path: Path) -> Iterator[Start]:
 
     def start(spec: Path) -> subprocess.Popen[bytes]:
         with (tmp_path / "job.log").open("wb") as log:
-            command = [*COMMAND, "run", str(spec), "--state", str(system.state), "--json"]
-            started.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
+            arguments = ("run", spec, "--state", system.state, "--json")
+            started.append(start_sosie(*arguments, stdout=log, stderr=log, start_new_session=True))
         return started[-1]
 
     yield start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from benchmarks.planted import COUNTS, LATE_S, plant
 from pipeline.reconciling.comparing import Compared, compare
 from pipeline.reconciling.reconciliation import Gathered, Settings, Span, report_on
 from pipeline.reconciling.snapshot import Snapshot
-from reconcile.comparison.inputs import Inputs
+from reconcile.comparison.inputs import Inputs, ResultFiles
 from reconcile.ledger.runs import RunRecord
 from reconcile.report.records import Report
 
@@ -27,12 +28,15 @@ N = 3000
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[World, dict[str, str], Compared]]:
-    """A world that agrees and one with planted faults, compared in a process of its own: a JVM holds on to its own."""
-    worlds, folders = {"well": World(N), "planted": World(N, seed=5)}, {}
-    planted = {"well": {}, "planted": plant(worlds["planted"])}
+    """A world that agrees and two with planted faults, the last one among other runs; compared in a process of its
+    own: a JVM holds on to its own."""
+    worlds, folders = {"well": World(N), "planted": World(N, seed=5), "many": World(N, seed=6)}, {}
+    planted = {"well": {}} | {name: plant(worlds[name]) for name in ("planted", "many")}
     for name, world in worlds.items():
         folders[name] = tmp_path_factory.mktemp(name)
         inputs = world.write(folders[name] / "in")
+        if name == "many":
+            inputs = msgspec.structs.replace(inputs, results=(*siblings(inputs), *inputs.results))
         (folders[name] / "inputs.json").write_bytes(msgspec.json.encode(inputs, enc_hook=str))
     command = [sys.executable, __file__, *map(str, folders.values())]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -43,6 +47,18 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[World,
         for name, folder in folders.items()
     }
     return {name: (worlds[name], planted[name], answers[name]) for name in worlds}
+
+
+def siblings(inputs: Inputs) -> list[ResultFiles]:
+    """Nine other runs beside the one there is: too many for a source of each, so that one table reads all folders."""
+    [own] = inputs.results
+    folders = [own.folder.with_name(f"{own.folder.name}-{number}") for number in range(9)]
+    for folder in folders:
+        folder.mkdir()
+    # what lies beside the runs and is none of theirs must not be read
+    stranger = own.folder.with_name(f"{own.folder.name}-stranger")
+    shutil.copytree(own.folder, stranger)
+    return [ResultFiles(f"other-{number}", own.policy, folder, own.prefix) for number, folder in enumerate(folders)]
 
 
 def report_of(compared: Compared) -> Report:
@@ -68,8 +84,9 @@ def test_a_system_that_agrees_has_a_clean_report(compared: Any) -> None:
     assert took.p50_s < (took.p99_s or 0.0) < (took.max_s or 0.0)
 
 
-def test_each_of_fifty_is_found_and_named_and_nothing_else(compared: Any) -> None:
-    _, planted, answer = compared["planted"]
+@pytest.mark.parametrize("name", ["planted", "many"])
+def test_each_of_fifty_is_found_and_named_and_nothing_else(compared: Any, name: str) -> None:
+    _, planted, answer = compared[name]
     assert len(planted) == sum(COUNTS.values()) == 50
     report = report_of(answer)
     found = {(one.material_id, one.name) for one in report.discrepancies}

@@ -85,7 +85,8 @@ class SpareCluster:
         return [f"JobManager {process.pid}"]
 
     def kill_task_manager(self) -> list[str]:
-        """`kill -9` of the one that runs the job."""
+        """`kill -9` of the one that runs the job, which may just be starting again after a fault before this one."""
+        wait_until(lambda: any(self._workers()), START_SECONDS, "a TaskManager that runs the job")
         for name in flink.task_manager_names(TASK_MANAGERS):
             process = flink.main_process(self.folder, name)
             if process is not None and any(mark == f"{self.folder}#{name}" for _, mark in self._workers()):
@@ -94,14 +95,17 @@ class SpareCluster:
         raise AssertionError("no TaskManager runs the job")
 
     def kill_workers(self) -> list[str]:
-        """`kill -9` of every Python worker."""
-        killed = []
-        for process, _ in self._workers():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
-                killed.append(f"Python worker {process.pid}")
-        if not killed:
-            raise AssertionError("no Python worker runs")
+        """`kill -9` of every Python worker, as soon as there is one: they end by themselves with their TaskManager."""
+        killed: list[str] = []
+
+        def kill() -> bool:
+            for process, _ in self._workers():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
+                    killed.append(f"Python worker {process.pid}")
+            return bool(killed)
+
+        wait_until(kill, START_SECONDS, "a Python worker to kill")
         return killed
 
     def _workers(self) -> Iterator[tuple[ProcessId, str]]:
