@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +24,7 @@ from model_plugins import registry
 from model_plugins.balancing import by_name
 from pipeline.bounded_end import end_of
 from pipeline.committed_ends import commit_ends
+from pipeline.flink.java_errors import root_cause
 from pipeline.flink.plan import JobPlan, plan
 from pipeline.interrupts import StopWish
 from pipeline.job_control import records
@@ -226,7 +226,7 @@ def launch(
     try:
         client = env.execute_async(job.run_id)
     except Exception as error:
-        told = f"the cluster at {cluster} did not take the job: {_root_cause(error)}"
+        told = f"the cluster at {cluster} did not take the job: {root_cause(error)}"
         raise UsageError(told, "look at the JobManager's log") from error
     stay = Incarnation(
         job_id=str(client.get_job_id()),
@@ -337,7 +337,7 @@ def _follow(
     try:
         ended.result()
     except Exception as error:
-        raise Permanent(f"the Flink job failed: {_root_cause(error)}") from error
+        raise Permanent(f"the Flink job failed: {root_cause(error)}") from error
 
 
 def _stop(client: Any, savepoints: Path, progress: Progress) -> None:
@@ -352,7 +352,7 @@ def _stop(client: Any, savepoints: Path, progress: Progress) -> None:
     except Exception as error:
         with suppress(Exception):
             client.cancel().result()
-        raise Permanent(f"the job did not stop cleanly: {_root_cause(error)}") from error
+        raise Permanent(f"the job did not stop cleanly: {root_cause(error)}") from error
 
 
 def _counts_of(job: JobPlan) -> Callable[[], dict[str, int]]:
@@ -367,16 +367,3 @@ def _counts_of(job: JobPlan) -> Callable[[], dict[str, int]]:
         return {key.decode(): int(value) for key, value in found.items()}
 
     return counts
-
-
-_PYTHON_ERROR = re.compile(r"^(?:[\w.]+\.)?\w*(?:Error|Exception|Rejected|Retryable|Permanent)\b.*", re.MULTILINE)
-
-
-def _root_cause(error: BaseException) -> str:
-    """The innermost error in a Java stack trace, in one line; a Python worker's own error where there is one."""
-    text = str(error)
-    _, traceback, tail = text.rpartition("Traceback (most recent call last)")
-    python = _PYTHON_ERROR.findall(tail) if traceback else []
-    causes = [line.split("Caused by:", 1)[1].strip() for line in text.splitlines() if "Caused by:" in line]
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return (python[:1] or causes[-1:] or lines[:1] or [type(error).__name__])[0][:500]

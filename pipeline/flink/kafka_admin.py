@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Mapping
 from types import TracebackType
@@ -14,8 +15,9 @@ from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyflink.java_gateway import get_gateway
 
 from materials.errors import Permanent, Retryable, UsageError
+from pipeline.flink.java_errors import java_reason
 from pipeline.flink.plan import Bounds
-from pipeline.kafka.settings import SHADED, client_properties
+from pipeline.kafka.settings import SHADED, client_properties, unset_names
 
 _SECONDS = 15
 _ASK_AGAIN_S = 0.05
@@ -27,9 +29,17 @@ class KafkaAdmin:
     Args:
         bootstrap: `host:port[,…]`.
         properties: as the spec has them.
+
+    Raises:
+        UsageError: they cannot be used, or name a secret that is not there.
     """
 
     def __init__(self, bootstrap: str, properties: Mapping[str, str]) -> None:
+        if unset := unset_names(properties, os.environ):
+            raise UsageError(
+                f"the settings of Kafka at {bootstrap} name {', '.join(unset)}, which this environment does not have",
+                f"export {unset[0]}=…",
+            )
         self._bootstrap = bootstrap
         self._gateway = get_gateway()
         self._kafka = kafka_package(self._gateway)
@@ -166,12 +176,3 @@ def kafka_package(gateway: Any) -> Any:
     for name in f"{SHADED}org.apache.kafka".split("."):
         found = getattr(found, name)
     return found
-
-
-def java_reason(error: Py4JError) -> str:
-    """The innermost cause in one line: class and message."""
-    text = str(error)
-    causes = [line.split("Caused by:", 1)[1].strip() for line in text.splitlines() if "Caused by:" in line]
-    lines = [line.strip() for line in text.splitlines() if "Exception" in line]
-    told = (causes[-1:] or lines[:1] or [text[:200]])[0]
-    return told.replace(f"{SHADED}org.apache.kafka.", "")[:400]

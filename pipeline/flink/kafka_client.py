@@ -14,7 +14,8 @@ from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyflink.java_gateway import get_gateway
 
 from materials.errors import Retryable
-from pipeline.flink.kafka_admin import java_reason, kafka_package
+from pipeline.flink.java_errors import java_reason
+from pipeline.flink.kafka_admin import kafka_package
 from pipeline.kafka.settings import SHADED, client_properties
 
 _SERIALIZATION = f"{SHADED}org.apache.kafka.common.serialization."

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from materials.errors import Permanent
+from pipeline.flink.java_errors import root_cause
 
 _NUMBERS = itertools.count(1)
 """Of folders, which several sessions may share."""
@@ -72,7 +73,7 @@ class BatchTables:
         try:
             together.execute().wait()
         except Exception as error:
-            raise Permanent(f"the comparison's Flink job failed: {str(error)[:2000]}") from error
+            raise Permanent(f"the comparison's Flink job failed: {root_cause(error)}") from error
         return folders
 
     def _sink(self, statement: str) -> Path:

@@ -169,6 +169,12 @@ def _provider_of(reference: str) -> str:
     return f"env:{reference}"
 
 
+def unset_names(given: Mapping[str, str], environment: Mapping[str, str]) -> list[str]:
+    """The names among the references of properties that an environment lacks."""
+    names = {name for value in given.values() for name in _REFERENCE.findall(value) if not name.startswith("file:")}
+    return sorted(names - set(environment))
+
+
 def client_properties(bootstrap: str, given: Mapping[str, str], shaded: bool = True) -> dict[str, str]:
     """The properties of a Kafka client, references turned into ones that the client resolves.
 

@@ -68,7 +68,7 @@ def reconcile(state: Path, where: Addresses, index_log: Path, asked: Asked, *, n
 
     Raises:
         UsageError: the index has no log here.
-        Retryable: Redis or Kafka does not answer.
+        Retryable: Redis does not answer.
         Permanent: Flink could not compare, or a repair's job failed.
     """
     span = span_of(read_runs(state), asked.window_s, asked.begin, asked.end, now())

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from materials.errors import SosieError
 from pipeline.reconciling.source import Uncountable, expected, files_of
 from pipeline.reconciling.stores import IndexLog, shown
 from pipeline.reconciling.topics import Topics, is_kafka
@@ -65,9 +66,13 @@ def take(
     on_kafka = any(is_kafka(part) for run in counted for part in (run.source, run.sink))
     topics = Topics(work, state / "log") if on_kafka else None
     results = _link_all(work, rows_folder(state), counted)
+    unread: dict[str, str] = {}  # by chain: one run of it that cannot be read leaves all of it in the dark
     for run, files in zip(counted, results, strict=True):
-        if topics is not None and is_kafka(run.sink):
-            topics.write_results(run, files.folder / f"{run.run_id}-0.jsonl")
+        if topics is not None and is_kafka(run.sink) and run.chain not in unread:
+            try:
+                topics.write_results(run, files.folder / f"{run.run_id}-0.jsonl")
+            except SosieError as error:
+                unread[run.chain] = f"its results cannot be read: {error}"
     # Redis names content IDs as minted: they are read after it, with the redirects of then.
     with IndexLog(index_log) as before:
         write_lines(work / "redis.json", shown(redis_url, before))
@@ -78,12 +83,20 @@ def take(
 
     def lines() -> Iterator[ExpectedLine]:
         for run in counted:
+            if run.chain in unread:
+                continue
             if run.begins and topics is not None and is_kafka(run.source):
-                yield from topics.expected(run)
+                try:
+                    yield from topics.expected(run)
+                except SosieError as error:
+                    unread[run.chain] = f"its source cannot be read: {error}"
             elif run.begins:
                 yield from expected(run, sources[run.chain])
 
     write_lines(work / "expected.json", lines())
+    uncounted |= {run.run_id: unread[run.chain] for run in counted if run.begins and run.chain in unread}
+    results = tuple(files for run, files in zip(counted, results, strict=True) if run.chain not in unread)
+    counted = [run for run in counted if run.chain not in unread]
     inputs = Inputs(
         expected=work / "expected.json",
         index=work / "index.json",

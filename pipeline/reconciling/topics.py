@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from materials.errors import Permanent, Retryable
 from pipeline.flink import environment
 from pipeline.flink.kafka import quoted, topic_options
 from pipeline.flink.kafka_admin import KafkaAdmin
@@ -55,13 +57,14 @@ class Topics:
         environment.prepare_gateway(log)
         self._work, self._log = work, log
         self._copies = 0
+        self._away: dict[str, Retryable] = {}
 
     def expected(self, run: RunRecord) -> Iterator[ExpectedLine]:
         """Every record of a run's source, up to its end, or up to now if it has none.
 
         Raises:
-            UsageError: a topic is gone.
-            Retryable: the brokers do not answer.
+            SosieError: a topic is gone or may not be read, it has let go of records that the run had to read, or its
+                brokers do not answer. Nothing was yielded then.
         """
         for one, where, line in self._source(run):
             kind, material_id, revision = identity(line, where)
@@ -75,8 +78,17 @@ class Topics:
     def _source(self, run: RunRecord) -> Iterator[tuple[_Copied, str, bytes]]:
         source = KafkaSource.model_validate(run.source)
         brokers = run.brokers["source"]
-        with KafkaAdmin(brokers, source.properties) as admin:
+        with self._admin(brokers, source.properties) as admin:
+            kept = admin.offsets(source.topics, "earliest")
             ends = run.ends or admin.offsets(source.topics, "latest")
+        for topic, partitions in ends.items():
+            for partition, end in partitions.items():
+                start, first = run.starts.get(topic, {}).get(partition, 0), kept.get(topic, {}).get(partition, 0)
+                if start < min(first, end):
+                    raise Permanent(
+                        f"the run began at offset {start} of partition {partition} of topic {topic}, which holds"
+                        f" records from {first} on: those between them have expired, and cannot be counted again"
+                    )
         for one in self._copy(brokers, source.properties, run.starts, ends):
             yield one, f"{one.topic}-{one.partition}:{one.offset}", base64.b64decode(one.value or "")
 
@@ -85,10 +97,13 @@ class Topics:
 
         A topic is written at least once: a repetition has the same origin and the same answer. Another answer, or a
         second record of the source, is a line of its own.
+
+        Raises:
+            SosieError: the brokers do not answer, or do not allow it.
         """
         sink = KafkaSink.model_validate(run.sink)
         brokers = run.brokers["sink"]
-        with KafkaAdmin(brokers, sink.properties) as admin:
+        with self._admin(brokers, sink.properties) as admin:
             others = {sink.dead_topic, sink.features, *run.starts}
             named = [topic for topic in admin.topics() if not topic.startswith("__") and topic not in others]
             first, last = admin.offsets(named, "earliest"), admin.offsets(named, "latest")
@@ -108,6 +123,18 @@ class Topics:
                 file.write(msgspec.json.encode(answer) + b"\n")
                 written += 1
         return written
+
+    @contextmanager
+    def _admin(self, brokers: str, properties: dict[str, str]) -> Iterator[KafkaAdmin]:
+        """Brokers that were away once are not waited for again: a report may look at hundreds of runs."""
+        if brokers in self._away:
+            raise self._away[brokers]
+        try:
+            with KafkaAdmin(brokers, properties) as admin:
+                yield admin
+        except Retryable as error:
+            self._away[brokers] = error
+            raise
 
     def _copy(self, brokers: str, properties: dict[str, str], first: Bounds, last: Bounds) -> Iterator[_Copied]:
         picked = {topic: ends for topic, ends in last.items() if any(self._due(first.get(topic, {}), ends))}

@@ -21,6 +21,7 @@ from deploy.ports import LOOPBACK, choose
 from pipeline.flink.environment import prepare_gateway
 from pipeline.flink.kafka_admin import KafkaAdmin
 from pipeline.flink.kafka_client import Consumed, KafkaConsumer, KafkaProducer
+from pipeline.kafka.settings import SHADED
 
 PASSWORD = "herons-of-Arles-7"
 START_SECONDS = 90.0
@@ -131,6 +132,22 @@ def offsets(address: str, topic: str, at: Literal["earliest", "latest"] | int) -
     """Of the topic's partitions."""
     with KafkaAdmin(address, {}) as admin:
         return admin.offsets([topic], at)[topic]
+
+
+def expire(address: str, topic: str, count: int) -> None:
+    """The first records of each partition, as retention does it."""
+    with KafkaAdmin(address, {}) as admin:
+        gateway, client = admin._gateway, admin._client
+        # by reflection: Py4J finds no static method that has the name of another one
+        of_long, given = gateway.new_array(gateway.jvm.Class, 1), gateway.new_array(gateway.jvm.Object, 1)
+        of_long[0] = gateway.jvm.Long.TYPE
+        kind = f"{SHADED}org.apache.kafka.clients.admin.RecordsToDelete"
+        before = client.getClass().getClassLoader().loadClass(kind).getMethod("beforeOffset", of_long)
+        wanted = gateway.jvm.java.util.HashMap()
+        for partition, end in admin.offsets([topic], "latest")[topic].items():
+            given[0] = min(count, end)
+            wanted.put(admin._kafka.common.TopicPartition(topic, partition), before.invoke(None, given))
+        admin._client.deleteRecords(wanted).all().get()
 
 
 def committed(address: str, group: str) -> dict[str, dict[int, int]]:

@@ -19,6 +19,7 @@ from kafka_broker import (
     by_key,
     commit,
     committed,
+    expire,
     login,
     made_on_a_busy_broker,
     offsets,
@@ -152,6 +153,10 @@ def test_a_bounded_run_ends_and_commits_where_it_ended(
     assert (report["uncounted"], named(report, "k2-")) == ({}, set())
     told = [p for p in system.state.rglob("*") if p.is_file() and PASSWORD.encode() in p.read_bytes()]
     assert told == []
+    monkeypatch.delenv("SOSIE_KAFKA_PASSWORD")
+    [(run, why)] = reconcile(system, since)["uncounted"].items()
+    assert run.startswith("k2-")
+    assert "SOSIE_KAFKA_PASSWORD, which this environment does not have" in why
 
 
 @pytest.mark.soak
@@ -216,6 +221,29 @@ def named(report: dict[str, Any], prefix: str) -> set[tuple[str, str]]:
     """Discrepancies of this test's records."""
     found = {(one["material_id"], one["name"]) for one in report["discrepancies"]}
     return {one for one in found if one[0].startswith((prefix, f"@{prefix}"))}
+
+
+@pytest.mark.soak
+def test_a_run_whose_records_have_expired_is_named_and_the_others_are_compared(
+    system: System, broker: Broker, tmp_path: Path
+) -> None:
+    broker.topics("k8-posts", "k9-posts")
+    since = f"--from={datetime.now(UTC).isoformat()}"
+    runs = []
+    for name in ("k8", "k9"):
+        broker.send(f"{name}-posts", [post(f"{name}-{i}") for i in range(4)])
+        sink = {"kind": "files", "path": str(tmp_path / f"out-{name}")}
+        spec = write_spec(tmp_path, broker, name, sink, topic=f"{name}-posts", bounded=True)
+        runs.append(system.run(spec)["run_id"])
+    broker.ask(expire, broker.address, "k8-posts", 1)
+
+    report = reconcile(system, since)
+    assert set(report["uncounted"]) == {runs[0]}
+    assert "those between them have expired" in report["uncounted"][runs[0]]
+    assert runs[1] in report["runs"]
+    assert named(report, "k9-") == set()
+    missed = {one["name"] for one in report["objectives"] if not one["met"]}
+    assert missed == {"runs that cannot be counted"}
 
 
 @pytest.mark.soak
