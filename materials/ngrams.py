@@ -31,8 +31,12 @@ def grams(normal: str) -> Grams:
     points = np.frombuffer(normal.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.uint64)
     pairs = points[:-1] | (points[1:] << np.uint64(21))
     triples = pairs[:-1] | ((points[2:] + np.uint64(1)) << np.uint64(42))
-    keys, counts = np.unique(np.concatenate((pairs, triples)), return_counts=True)
-    return Grams(keys, counts.astype(np.int64))
+    found = np.concatenate((pairs, triples))
+    if not found.size:
+        return Grams(found, np.zeros(0, np.int64))
+    found.sort()  # as `np.unique` does it, for half of its time
+    first = np.flatnonzero(np.concatenate(((True,), found[1:] != found[:-1])))
+    return Grams(found[first], np.diff(first, append=found.size))
 
 
 def mix(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:

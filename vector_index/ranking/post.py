@@ -24,7 +24,7 @@ import msgspec
 
 from materials.records import Candidate, Relation
 from vector_index.ranking.protocol import Evidence, Recall
-from vector_index.ranking.text import NEVER, TextContainment, text_recall
+from vector_index.ranking.text import FAINT, NEVER, TextContainment, text_recall
 from vector_index.ranking.text_pair import TextProfile, profile_of
 
 NAME: Final = "post-rule@2"
@@ -37,6 +37,8 @@ EQUAL: Final = 0.995
 LIKELIER: Final = 20.0
 """Odds by which a medium is more likely a copy beside a copied text: of the candidates that an image's score is
 calibrated on one in twenty is a copy, of the media of two posts with one text every second at least."""
+_ALONE: Final[Relation] = "same"
+"""What two texts without media are judged for."""
 LEAST_NEAR: Final = 1 / (1 + LIKELIER)
 """Scores of media below this are no match beside any text."""
 
@@ -98,7 +100,9 @@ class PostRule:
         found = text_recall(recall)
         ranked = []
         for candidate in candidates:
-            score, relation = self._judge(asked, _Post.of(candidate))
+            score, relation = NEVER, _ALONE
+            if asked.has_media or candidate.parts or found.get(candidate.material_id, 1.0) >= FAINT:
+                score, relation = self._judge(asked, _Post.of(candidate))
             ranked.append(
                 Candidate(
                     material_id=candidate.material_id,
@@ -114,7 +118,7 @@ class PostRule:
     def _judge(self, one: _Post, other: _Post) -> tuple[float, Relation]:
         texts = self._texts_agree(one, other)
         if not one.has_media and not other.has_media:
-            return texts, "same"
+            return texts, _ALONE
         common = one.media & other.media
         if one.complete and other.complete:
             if one.media == other.media:

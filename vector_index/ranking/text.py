@@ -23,6 +23,12 @@ NEVER: Final = 1e-4
 """Probability for texts that cannot be compared: one of them has no two letters or digits in a row."""
 
 
+FAINT: Final = 0.2
+"""Cosine of two texts' embeddings below which they are not read: they are `NEVER` copies. More than half of what recall
+finds lies there; of 99,000 such pairs read for once, and of short texts hidden in long ones, none reached a
+probability of 0.05 (docs/benchmarks.md)."""
+
+
 class TextWeights(msgspec.Struct, frozen=True):
     """The fitted model: `data/text.json`, less its training figures.
 
@@ -84,7 +90,9 @@ class TextContainment:
             Candidate(
                 material_id=candidate.material_id,
                 content_id=candidate.content_id,
-                score=self.probability(profile, profile_of(candidate.text)),
+                score=NEVER
+                if found.get(candidate.material_id, 1.0) < FAINT
+                else self.probability(profile, profile_of(candidate.text)),
                 recall_score=found.get(candidate.material_id, 0.0),
                 ranker=self.name,
             )

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materials.ngrams import grams, mix, rarity
-from materials.text import alphabetic_words, normalise, numbers
+from materials.text import read
 
 FEATURES: Final = (
     "cosine",
@@ -46,7 +46,8 @@ _DIGIT_RUN: Final = re.compile(r"\d+")
 class TextProfile(msgspec.Struct, frozen=True):
     """One text, read once for many comparisons.
 
-    `keys`: uint64 (n,), its distinct grams, ascending; `rare`: float32 (n,), their idf; `weights`: float64 (n,), unit
+    `keys`: uint64 (n,), its distinct grams, ascending; `rare`: float32 (n,), their idf, and `mass` the sum of their
+    squares; `weights`: float64 (n,), unit
     norm, sublinear tf x idf; `pairs`: uint64 (len(normal) - 1,), the 2-gram at each place; `digits`: by character.
     `numbers` as the raw text separates them, `digit_runs` as the normal form does; `names`: known names and claims.
     """
@@ -54,6 +55,7 @@ class TextProfile(msgspec.Struct, frozen=True):
     normal: str
     keys: NDArray[np.uint64]
     rare: NDArray[np.float32]
+    mass: float
     weights: NDArray[np.float64]
     pairs: NDArray[np.uint64]
     digits: NDArray[np.bool_]
@@ -65,7 +67,8 @@ class TextProfile(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, text: str) -> TextProfile:
         """Read a raw text."""
-        normal = normalise(text)
+        reading = read(text)
+        normal = reading.normal
         found = grams(normal)
         rare = rarity(mix(found.keys))
         weights = (1.0 + np.log(found.counts)) * rare
@@ -75,13 +78,14 @@ class TextProfile(msgspec.Struct, frozen=True):
             normal=normal,
             keys=found.keys,
             rare=rare,
+            mass=float(np.square(rare).sum()),
             weights=weights / max(math.sqrt(float(weights @ weights)), 1e-12),
             pairs=points[:-1] | (points[1:] << np.uint64(21)),
             digits=(points >= 48) & (points <= 57),
-            numbers=tuple(number.replace(".", "").lstrip("0") or "0" for number in numbers(text)),
+            numbers=tuple(number.replace(".", "").lstrip("0") or "0" for number in reading.numbers),
             digit_runs=tuple(run.lstrip("0") or "0" for run in _DIGIT_RUN.findall(normal)),
             names=frozenset(tokens[key] for key in tokens.keys() & set(found.keys.tolist())),
-            words=frozenset(alphabetic_words(text)),
+            words=frozenset(reading.words),
         )
 
 
@@ -103,8 +107,8 @@ def pair_features(one: TextProfile, other: TextProfile) -> NDArray[np.float64]:
     common_to, places = _found(one.keys, other.keys)
     cosine = float(one.weights[common_to] @ other.weights[places[common_to]])
     shared = float(np.square(one.rare[common_to]).sum())
-    in_one = shared / float(np.square(one.rare).sum())
-    in_other = shared / float(np.square(other.rare).sum())
+    in_one = shared / one.mass
+    in_other = shared / other.mass
     conflicts, common = _conflicting_numbers(one, other)
     names = min(len(one.names - other.names), len(other.names - one.names))
     lengths = sorted((len(one.normal), len(other.normal)))
@@ -141,6 +145,9 @@ def _conflicting_numbers(one: TextProfile, other: TextProfile) -> tuple[int, int
     (3.8, 3 8, 1[heart]36), which the normal form forgives; numbers of topics and remarks run into others there, which
     the raw text keeps apart: a conflict is one that both readings see.
     """
+    if not one.digit_runs or not other.digit_runs:  # most pairs
+        both = Counter(one.numbers) & Counter(other.numbers) if one.numbers and other.numbers else Counter[str]()
+        return 0, both.total()
     readings = []
     for mine, theirs in ((one.numbers, other.numbers), (one.digit_runs, other.digit_runs)):
         left, right = Counter(mine), Counter(theirs)
@@ -179,7 +186,8 @@ def _replaced_runs(one: TextProfile, other: TextProfile) -> int:
     A run has two or more characters that no 2-gram of the other text covers, digits aside. Those at either end were
     added or cut; those made of the other's uncovered characters were swapped.
     """
-    mine, theirs = _uncovered(one, other), _uncovered(other, one)
+    mine = _uncovered(one, other)
+    theirs = _uncovered(other, one) if mine else []
     return min(_strange(mine, "".join(theirs)), _strange(theirs, "".join(mine)))
 
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from materials.text import alphabetic_words, is_visible, normalise, numbers
+from materials import text as patterns
+from materials.text import Reading, alphabetic_words, is_visible, normalise, numbers, read
 
 PLAIN = "今天的电影很好看大家都去"
 
@@ -115,3 +117,24 @@ def test_marks_beyond_thirty_in_a_row_are_dropped() -> None:
 def test_a_text_of_controls_alone_is_not_visible() -> None:
     assert not any(map(is_visible, ["", " \n", "\u200b", "\u202e\u2066", "\ufeff \u3164"]))
     assert all(map(is_visible, ["a", "\u200b\U0001f642", "\u202e."]))
+
+
+SIGNS = (
+    "转发|转发微博|repost|RT|回复|via|@a|@小明|//|:|：| |...|..|…|全文|show more|#好|#|[doge]|1,000|三十五|ｆｕｌｌ"
+    "|\u200b|\u00ad|word|词|。|/|."
+)
+TEXTS = st.lists(st.sampled_from(SIGNS.split("|")), max_size=12).map("".join)
+
+
+@given(TEXTS)
+def test_signs_that_are_looked_for_first_change_nothing(text: str) -> None:
+    """The patterns alone, one after the other, without a look for a sign that a match must have."""
+    plain = patterns._INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
+    for pattern in (patterns._LINK, patterns._REPOST, patterns._FOLDED, patterns._MENTION, patterns._STICKER):
+        plain = pattern.sub(" ", plain)
+    assert patterns._message(text) == plain
+
+
+@given(TEXTS)
+def test_read_is_the_three_at_once(text: str) -> None:
+    assert read(text) == Reading(normalise(text), numbers(text), alphabetic_words(text))

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vector_index.ranking.post import PostRule
 from vector_index.ranking.protocol import Evidence, Ranker, Recall, RecallHit
-from vector_index.ranking.text import NEVER, TextContainment, TextWeights
+from vector_index.ranking.text import FAINT, NEVER, TextContainment, TextWeights
 from vector_index.ranking.text_pair import FEATURES, TextProfile, pair_features, profile_of
 
 RANKER = TextContainment()
@@ -208,3 +209,21 @@ def test_a_pair_is_cheap() -> None:
             RANKER.probability(one, other)
         best = min(best, (time.process_time() - began) / 30)
     assert best < 5e-3  # a loaded machine's bound; 0.15 ms is what to expect
+
+
+@pytest.mark.parametrize("ranker", [RANKER, PostRule()])
+def test_a_faint_hit_is_not_read_and_any_other_is(ranker: Ranker) -> None:
+    copies = [Evidence(material_id=name, kind="post", text=STORY + "[泪]") for name in ("faint", "near", "centre")]
+    hits = {"text-embedding@1": (RecallHit("faint", "", FAINT - 0.01), RecallHit("near", "", FAINT))}
+    faint, near, centre = ranker.rank(Evidence(material_id="q", kind="post", text=STORY), copies, Recall(hits))
+    assert faint.score == NEVER
+    assert near.score == centre.score > 0.9
+
+
+@given(st.permutations([NOTICE, ENGLISH, "早安", STORY[:20], "三十五个人排队，等了40分钟。" * 3, NOTICE[::-1]]))
+def test_texts_as_far_apart_as_a_faint_hit_are_no_copies(pieces: list[str]) -> None:
+    """Also where a short one stands whole in a long one."""
+    for number in range(1, len(pieces)):
+        one, other = TextProfile.of(pieces[0]), TextProfile.of("".join(pieces[:number]) + STORY * 2)
+        if pair_features(one, other)[0] < FAINT:
+            assert RANKER.probability(one, other) < 0.1
