@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from vector_index.ranking import geometry
 from vector_index.ranking.geometry import MIRROR_SIGNS, NOTHING, Keypoints, agree, match, unpack
 
 Floats = NDArray[np.float32]
@@ -156,3 +158,15 @@ def test_a_paste_is_explained_as_the_picture_that_it_holds() -> None:
     found = agree(page, original)
     assert found.explained > 0.95
     assert found.inside < 0.75
+
+
+@given(arrays(np.float64, (2, 3), elements=st.floats(-9, 9)))
+def test_the_stretch_of_a_map_is_its_singular_values_and_determinant(matrix: NDArray[np.float64]) -> None:
+    large, small, determinant = geometry._stretch(matrix)
+    assert [large, small] == pytest.approx(np.linalg.svd(matrix[:, :2], compute_uv=False).tolist(), abs=1e-6)
+    assert determinant == pytest.approx(float(np.linalg.det(matrix[:, :2])), abs=1e-9)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=20))
+def test_places_are_counted_once(cells: list[tuple[int, int]]) -> None:
+    assert geometry._distinct(np.array(cells, np.int64).reshape(-1, 2)) == len(set(cells))
