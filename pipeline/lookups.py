@@ -101,6 +101,8 @@ def search_file(where: Addresses, path: Path, policy: str) -> list[Candidate]:
     Raises:
         UsageError: the file is not there or cannot be decoded.
     """
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}", "name an image or a video")
     kind = media_kind(path.name)
     try:
         features = asyncio.run(_file_features(where, path.resolve(), kind))

@@ -67,6 +67,15 @@ class Media(_Frozen):
     networks: tuple[str, ...] = ()
     keep: bool = True
 
+    @field_validator("hosts")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if not host or "/" in host or "@" in host or host != host.strip():
+                name = host.partition("://")[2].partition("/")[0].rpartition("@")[2] or "img.example.com"
+                raise ValueError(f"{host!r} is no host name; write {name!r}, or `name:port`, or `*.name`")
+        return value
+
     @field_validator("networks")
     @classmethod
     def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from materials.errors import UsageError
@@ -13,6 +14,7 @@ from materials.records import Candidate
 from pipeline import lookups
 from pipeline.cli import output
 from pipeline.jobs import state_folder
+from pipeline.whereabouts import NEVER_SEEN, whereabouts
 
 content = typer.Typer(help="Look up outcomes and content IDs.", no_args_is_help=True)
 PolicyOption = Annotated[str, typer.Option("--policy", help="The policy whose content IDs are meant.")]
@@ -25,21 +27,30 @@ def get(
     as_json: output.JsonOption = False,
 ) -> None:
     """The outcome of materials: content ID, match, reason."""
-    found = lookups.outcomes(_addresses(state).redis, material_ids)
+    redis_url = _addresses(state).redis
+    found = lookups.outcomes(redis_url, material_ids)
+    without = [name for name, by_policy in found.items() if not by_policy]
+    told = whereabouts(redis_url, without) if without and not as_json else {}
     if as_json:
         output.print_json(found)
     else:
-        table = Table("material", "policy", "outcome", "content ID", "matched", "score", "reason")
+        table = Table("material", "policy", "outcome", output.whole("content ID"), "matched", "score")
+        reasons = []  # below the table: a column of sentences would leave nothing for the rest
         for material_id, by_policy in found.items():
             for policy, outcome in by_policy.items():
                 matched: dict[str, Any] = outcome["matched"] or {}
                 score = f"{matched['score']:.3f}" if matched else ""
-                content_id, reason = outcome["content_id"] or "", outcome["reason"] or ""
-                other = matched.get("material_id", "")
-                table.add_row(material_id, policy, outcome["outcome"], content_id, other, score, reason)
+                other = escape(matched.get("material_id", ""))
+                table.add_row(escape(material_id), policy, outcome["outcome"], outcome["content_id"], other, score)
+                if outcome["reason"]:
+                    reasons.append(f"{material_id}: {outcome['reason']}")
             if not by_policy:
-                table.add_row(material_id, "", "[red]unknown[/red]", "", "", "", "no such material was seen")
+                unseen = "[red]unknown[/red]" if told[material_id] == NEVER_SEEN else "[yellow]none[/yellow]"
+                table.add_row(escape(material_id), "", unseen, "", "", "")
+                reasons.append(f"{material_id}: {told[material_id]}")
         output.out.print(table)
+        for line in reasons:
+            output.out.print(escape(line), soft_wrap=True)
     if not all(found.values()):
         raise typer.Exit(output.EXIT_FAILED)
 
@@ -88,6 +99,8 @@ def search(
     """Candidates with scores for an image, a video or a text; nothing is stored."""
     if (medium is None) == (text is None):
         raise UsageError("search takes one file or one --text", "sosie content search FILE, or --text '…'")
+    if text is not None and not text.strip():
+        raise UsageError("--text is empty", "sosie content search --text '…'")
     addresses = _addresses(state)
     found = lookups.search_text(addresses, text, policy) if text is not None else []
     if medium is not None:
@@ -99,7 +112,7 @@ def search(
 
 
 def _candidates(found: list[Candidate]) -> Table:
-    table = Table("material", "score", "relation", "recall", "content ID", "ranker")
+    table = Table("material", "score", "relation", "recall", output.whole("content ID"), "ranker")
     for c in found:
         table.add_row(c.material_id, f"{c.score:.3f}", c.relation, f"{c.recall_score:.3f}", c.content_id, c.ranker)
     if not found:

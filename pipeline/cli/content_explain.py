@@ -34,6 +34,7 @@ def explain(
     if as_json:
         told = {"sentences": found.sentences, "missing": found.missing, "out": None if out is None else str(out)}
         output.print_json(told | {"explanation": found.explanation})
+        _end(found)
         return
     for line in found.sentences:
         output.out.print(escape(line), soft_wrap=True)
@@ -41,6 +42,13 @@ def explain(
         output.out.print(escape(line), style="dim", soft_wrap=True)
     if out is not None:
         output.out.print(f"drawn: {escape(str(out))}", style="dim", soft_wrap=True)
+    _end(found)
+
+
+def _end(found: explaining.Explained) -> None:
+    """As `content get` ends: a material that is not known is no answer."""
+    if "unknown" in (found.explanation.one.state, found.explanation.other.state):
+        raise typer.Exit(output.EXIT_FAILED)
 
 
 def add_to(group: typer.Typer) -> None:

@@ -180,6 +180,9 @@ def _judge(
         changed = judge(policy, one, other, said, _who(by), why)
     _rename(where.redis, policy, changed)
     _show(changed, as_json)
+    if withdraw and said == "same" and not as_json:
+        hint = f"they share it until one is split off: sosie content split {changed.content_id} {other} --why '…'"
+        output.out.print(escape(hint), style="dim", soft_wrap=True)
 
 
 def _scan(index: str, policy: str, apply: bool, as_json: bool) -> None:
@@ -206,7 +209,9 @@ def _scan(index: str, policy: str, apply: bool, as_json: bool) -> None:
     if as_json:
         output.print_json({**summary, "proposals": found})
         return
-    table = Table("content ID", "into the older", "material", "is near", "score", "needed", "")
+    table = Table(
+        output.whole("content ID"), output.whole("into the older"), "material", "is near", "score", "needed", ""
+    )
     for one in found:
         numbers = (f"{one.score:.3f}", f"{one.needed:.2f}")
         table.add_row(

@@ -10,6 +10,7 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Column
 
 from materials.errors import SosieError, UsageError
 
@@ -23,6 +24,11 @@ StateOption = Annotated[
     Path | None, typer.Option("--state", help="State folder. Default: $SOSIE_STATE, the spec's `state`, then ./.sosie.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, for programs.")]
+
+
+def whole(header: str) -> Column:
+    """A column whose names are for the next command, so that a narrow screen folds them and never cuts one."""
+    return Column(header, overflow="fold", min_width=21)
 
 
 def print_json(value: Any) -> None:

@@ -89,6 +89,7 @@ def replay(
         found = list(queue.entries(lambda each: chosen.matches(each, now)))
         changed = queue.replay(found, now)
     _tell({"matched": len(found), "replayed": changed}, as_json, f"{changed} of {len(found)} are due now")
+    _name_absent(chosen, found)
 
 
 @retry.command("drop", epilog="[bold]Example[/bold]: sosie retry drop P1 P7 --why 'deleted by their author'")
@@ -115,6 +116,7 @@ def drop(
         found = list(queue.entries(lambda each: chosen.matches(each, now)))
         changed = queue.drop(found, reason, now)
     _tell({"matched": len(found), "dropped": changed}, as_json, f"{changed} of {len(found)} are given up")
+    _name_absent(chosen, found)
 
 
 @contextmanager
@@ -145,6 +147,16 @@ def _selection(
 def _refuse_everything(chosen: Selection, everything: bool, command: str) -> None:
     if chosen.is_everything and not everything:
         raise UsageError(f"say which records to {command}", f"sosie retry {command} --error … or --all")
+
+
+def _name_absent(chosen: Selection, found: list[Entry]) -> None:
+    """Materials that a person named and that are not among what was found."""
+    absent = sorted(chosen.material_ids - {entry.material_id for entry in found})
+    if absent:
+        names = escape(", ".join(absent[:8]) + ("…" if len(absent) > 8 else ""))
+        told = f"[red]sosie:[/red] {names} {'does' if len(absent) == 1 else 'do'} not wait, or not so as asked"
+        output.err.print(f"{told} [dim]→ sosie content get {escape(absent[0])}[/dim]", soft_wrap=True)
+        raise typer.Exit(output.EXIT_FAILED)
 
 
 def _row(entry: Entry, now: float) -> dict[str, object]:

@@ -15,6 +15,7 @@ from pipeline.explain.kept_media import Kept, kept_media
 from pipeline.explain.page import page
 from pipeline.explain.pictures import Rgb, pair_picture, png, stacked
 from pipeline.explain.sentences import sentences
+from pipeline.whereabouts import NEVER_SEEN, whereabouts
 from vector_index.content.client import ContentClient
 from vector_index.content.explanation import Explanation, Judged
 
@@ -50,7 +51,10 @@ def explained(state: Path, where: Addresses, one: str, other: str, policy: str) 
         if pair.query in kept.media and pair.reference in kept.media:
             drawn = pair_picture(pair, kept.media[pair.query], kept.media[pair.reference])
             pictures += [] if drawn is None else [drawn]
-    return Explained(explanation, sentences(explanation, sizes), pictures, sorted(set(kept.missing.values())))
+    unseen = [side.material_id for side in (explanation.one, explanation.other) if side.state == "unknown"]
+    absent = {name: told for name, told in whereabouts(where.redis, unseen).items() if told != NEVER_SEEN}
+    told = sentences(explanation, sizes, absent)
+    return Explained(explanation, told, pictures, sorted(set(kept.missing.values())))
 
 
 def write(explained: Explained, path: Path) -> None:

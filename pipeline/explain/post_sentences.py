@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from materials.text import normalise
 from pipeline.explain.text_difference import difference
 from vector_index.content.explanation import Explanation, Judged, Side
 
@@ -42,12 +43,14 @@ def _texts(query: Side, reference: Side, judged: Judged) -> str:
         return f"Only {(query if query.text.strip() else reference).material_id} has a text."
     found = difference(reference.text, query.text)
     told = judged.evidence
+    if found.replaced and not any(found.added) and "" != normalise(query.text) == normalise(reference.text):
+        return "Their texts are the same but for capitals, width or script (traditional or simplified), and signs."
     head = (
         "Their texts differ in signs only"
         if told.get("texts", 0.0) >= 0.995 and not found.replaced and not any(found.numbers)
         else f"{found.shared * 100:.0f} % of the longer text stands in both"
     )
-    if found.shared < OTHER_TEXT:
+    if found.shared < OTHER_TEXT and told.get("texts", 0.0) < 0.5:
         sure = f"; that one is a copy of the other has probability {told['texts']:.2f}" if "texts" in told else ""
         return f"Their texts are other texts: “{_cut(query.text)}” and “{_cut(reference.text)}”{sure}."
     parts = [head]

@@ -15,14 +15,18 @@ NOUNS = {"image": "picture", "video": "video", "post": "post"}
 A_KIND = {"image": "an image", "video": "a video", "post": "a post"}
 
 
-def sentences(explanation: Explanation, sizes: Mapping[str, Size] | None = None) -> list[str]:
+def sentences(
+    explanation: Explanation, sizes: Mapping[str, Size] | None = None, absent: Mapping[str, str] | None = None
+) -> list[str]:
     """The first sentence is the verdict.
 
     Args:
         sizes: width and height by material, of the pictures that could be looked at.
+        absent: of materials that the index never saw, what became of them.
     """
     sizes = sizes or {}
-    missing = [_absent(side, explanation) for side in (explanation.one, explanation.other) if side.state != "stored"]
+    sides = (explanation.one, explanation.other)
+    missing = [_absent(side, explanation, absent or {}) for side in sides if side.state != "stored"]
     if missing:
         return [*missing, *[_judgement(said) for said in explanation.verdicts]]
     if explanation.one.kind != explanation.other.kind:
@@ -47,7 +51,7 @@ def _verdict(explanation: Explanation) -> str:
     )
 
 
-def _absent(side: Side, explanation: Explanation) -> str:
+def _absent(side: Side, explanation: Explanation, absent: Mapping[str, str]) -> str:
     name = side.material_id
     if side.state == "deleted":
         had = f" Its content ID was {side.decided_as}, which stays with those who share it." if side.decided_as else ""
@@ -57,7 +61,7 @@ def _absent(side: Side, explanation: Explanation) -> str:
             f"{name} was never decided under policy {explanation.policy}, only under {', '.join(side.policies)}: a "
             "content ID belongs to one policy."
         )
-    return f"{name} is unknown: no material of that id was ever taken in."
+    return f"{name} {absent.get(name) or 'is unknown: no material of that id was ever taken in'}."
 
 
 def _other_kinds(explanation: Explanation) -> list[str]:
@@ -102,14 +106,22 @@ def _way(explanation: Explanation, judged: Judged, alike: bool) -> list[str]:
         return []
     if different:
         return ["By the score alone they would share one; a person's word wins."]
+    if explanation.split:
+        return [f"The score would do, but {explanation.split}; the merge job leaves that as it is."]
     roles = {side.material_id: side.role for side in (explanation.one, explanation.other)}
-    if roles[judged.reference] != "centre":
+    if roles[judged.reference] == "member":
+        return [
+            f"The score would do for a centre, but {judged.reference} is only a member of its content ID: others join "
+            "through its centre and its exemplars, so groups do not drift."
+        ]
+    if roles[judged.reference] != "centre" and judged.score < explanation.needed_member:
         return [
             f"The score would do for a centre, but {judged.reference} is only {_role(roles[judged.reference])} of its "
             f"content ID, where {explanation.needed_member:.2f} is needed: so groups do not drift."
         ]
     return [
-        "The score would do, but each was decided without the other in sight: sosie content merge --scan finds such."
+        "The score would do now, but not when each was decided: the other was not in sight, or another content ID was"
+        " nearer. Whether the two IDs should be one, sosie content merge --scan says."
     ]
 
 

@@ -134,7 +134,8 @@ def read_local(file: LocalFile, uri: str, limits: MediaLimits) -> bytes:
         if os.path.exists(file.path) and not os.path.isfile(file.path):  # a socket cannot even be opened
             raise _not_a_file(uri) from error
         raise Rejected(
-            "missing_file", f"{shown(uri)} does not exist; check the path, it is relative to the input file"
+            "missing_file",
+            f"{shown(uri)} does not exist; check the path: it is relative to the input file, or to the source's `base`",
         ) from error
     try:
         status = os.fstat(fd)

@@ -12,6 +12,8 @@ import redis
 from reconcile.retry import keys, scripts
 from reconcile.retry.entry import Entry, from_stored, to_stored
 
+_TOLD = 300
+"""Characters of a last error that stand in an outcome."""
 _PIECE = 200
 """Entries of one script call: other clients wait while it runs."""
 _REMEMBER_S = 30 * 86_400.0
@@ -106,9 +108,12 @@ class RetryQueue:
         return self._hurried([(entry, b"") for entry in entries], now)
 
     def drop(self, entries: Iterable[Entry], reason: str, now: float) -> int:
-        """Send entries back to become `dead` for `reason`; the job writes their outcomes. Harmless twice."""
+        """Send entries back to become `dead` for `reason` and what kept them; the job writes their outcomes. Harmless
+        twice."""
         marked = [
-            (entry, to_stored(msgspec.structs.replace(entry, dropped=reason))) for entry in entries if not entry.dropped
+            (entry, to_stored(msgspec.structs.replace(entry, dropped=f"{reason}; last error: {_told(entry)}")))
+            for entry in entries
+            if not entry.dropped
         ]
         return self._hurried(marked, now)
 
@@ -122,3 +127,7 @@ class RetryQueue:
                 piece = pairs[start : start + 2 * _PIECE]
                 count += int(self._hurry(keys=[keys.ENTRIES, keys.due(run_id)], args=[repr(now), *piece]))
         return count
+
+
+def _told(entry: Entry) -> str:
+    return f"{entry.error}: {entry.message}"[:_TOLD]

@@ -10,7 +10,7 @@ from materials.errors import UsageError
 from materials.records import Candidate
 from vector_index.comparison import POST_PARTS
 from vector_index.content.explanation import Explanation, Judged, Said, Side, State, Step
-from vector_index.content.proposals import RECALL_K
+from vector_index.content.proposals import RECALL_K, split_apart
 from vector_index.content.shelf import Shelf
 from vector_index.log_verdicts import Verdict
 from vector_index.near_media import near_media_of_stored
@@ -48,6 +48,7 @@ def explain(shelf: Shelf, one: str, other: str, policy: str) -> Explanation:
         judged=judged,
         verdicts=_verdicts(shelf, one, other, policy),
         path=_path(shelf, one, other, policy) if same else [],
+        split="" if same else split_apart(shelf, first.content_id, second.content_id),
         parts=_parts(shelf, first, second, policy) if kind == "post" and stored else [],
     )
 

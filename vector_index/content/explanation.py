@@ -81,7 +81,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     `same`: they share one. `needed`: the score from which a centre is joined; `needed_member`: an exemplar.
     `decided`: the score of the pair when one of them was decided, None where it was not compared then.
     `path`: from one to the other through what each was matched with, where they share an ID.
-    `parts`: of two posts, their media compared with each other.
+    `parts`: of two posts, their media compared with each other. `split`: that a person split one's ID off the other's.
     """
 
     one: Side
@@ -95,3 +95,4 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: list[Said] = []
     path: list[Step] = []
     parts: list[Judged] = []
+    split: str = ""

@@ -63,8 +63,18 @@ def _for_centre(shelf: Shelf, policy: Policy, content_id: str, centre: int) -> I
             score=entry.candidate.score,
             needed=needed,
             ranker=entry.candidate.ranker,
-            barred="" if verdict is None else f"{verdict.who} declared {verdict.one} and {verdict.other} different",
+            barred=split_apart(shelf, older, younger)
+            if verdict is None
+            else f"{verdict.who} declared {verdict.one} and {verdict.other} different",
         )
+
+
+def split_apart(shelf: Shelf, one: str, other: str) -> str:
+    """That a person split one content ID off the other: the merge job does not undo it. "" where nobody did."""
+    for child, parent in ((one, other), (other, one)):
+        if child and parent and shelf.log.clusters.row(child).split_from == parent:
+            return f"{child} was split off {parent} by a person"
+    return ""
 
 
 def needed_for(entry: Compared, policy: Policy, query: Evidence) -> float | None:

@@ -17,6 +17,7 @@ from materials.errors import Permanent, UsageError
 from materials.records import Outcome
 from pipeline import lookups
 from pipeline.envelope import result_line
+from pipeline.whereabouts import NEVER_SEEN, whereabouts
 from vector_index.client import IndexClient
 
 V = vectors(4, dim=256)
@@ -31,6 +32,21 @@ def test_outcomes_by_material_and_policy(local_redis: LocalRedis) -> None:
     assert found["nobody"] == {}
     assert sorted(found["A"]) == ["copyright", "feed"]
     assert (found["A"]["feed"]["revision"], found["A"]["feed"]["content_id"]) == (2, "feed-x")
+
+
+def test_where_a_material_is_that_has_no_content_id(local_redis: LocalRedis) -> None:
+    bad = Outcome(material_id="M1", revision=0, kind="image", outcome="rejected", reason="missing_file: gone")
+    good = Outcome(material_id="P1", revision=0, kind="post", outcome="unique", content_id="feed-x")
+    with redis.Redis.from_url(local_redis.url) as store:
+        store.hset("sosie:outcome:M1", "feed", result_line(bad))
+        store.hset("sosie:outcome:P1", "feed", result_line(good))
+    told = whereabouts(local_redis.url, ["M1", "P1", "P1/0", "nobody", "nobody/3"])
+    assert told == {
+        "M1": "was rejected (missing_file: gone), so it has no content ID: sosie trace M1",
+        "P1/0": "a medium of P1, decided with it: sosie content history P1/0",
+        "nobody": NEVER_SEEN,
+        "nobody/3": NEVER_SEEN,
+    }
 
 
 def test_a_redis_that_does_not_answer_is_named() -> None:

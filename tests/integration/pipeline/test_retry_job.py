@@ -138,6 +138,9 @@ def test_a_person_lists_hurries_and_drops_what_waits(
             assert "refused at random" in told["entries"][0]["message"]
             assert shaky.ask("retry", "list", "--older", "1h")["waiting"] == 0
             assert "person-0" in shaky.sosie("retry", "list")
+            assert "attempt 2" in shaky.sosie("content", "get", "person-0", code=1)
+            assert "attempt 2" in shaky.sosie("content", "explain", "person-0", "person-1", code=1)
+            assert "nobody-here" not in shaky.sosie("retry", "replay", "nobody-here", code=1)
             flaky.share = 0.0
             assert shaky.ask("retry", "replay", "person-0", "person-1")["matched"] == 2
             assert "say which records" in shaky_error(shaky)
@@ -154,7 +157,9 @@ def test_a_person_lists_hurries_and_drops_what_waits(
         "person-2": ("dead", 1),
         "person-3": ("dead", 1),
     }
-    assert found["person-2"]["reason"] == "dropped: by anna: spam"
+    reason = found["person-2"]["reason"]
+    assert reason.startswith("dropped: by anna: spam; last error: "), reason
+    assert "refused at random" in reason
     dead = [
         json.loads(line)
         for file in (tmp_path / "out-person" / "dead").glob("*")

@@ -279,7 +279,10 @@ def test_replay_and_drop_are_idempotent_and_touch_only_what_waits(store: Any, st
     assert queue.drop(list(queue.entries(lambda each: each.biz == "search")), "again", 6.0) == 0
     batch = queue.claim(RUN, 5.0, 10)
     assert batch is not None
-    assert {each.entry_id: each.dropped for each in batch.entries} == {"e1": "", "e2": "by anna: spam"}
+    assert {each.entry_id: each.dropped for each in batch.entries} == {
+        "e1": "",
+        "e2": "by anna: spam; last error: ServerGone: nobody listens",
+    }
     queue.acknowledge(batch)
     assert [queue.replay(chosen, 7.0), queue.drop([msgspec.structs.replace(entries[1], dropped="")], "x", 7.0)] == [
         0,

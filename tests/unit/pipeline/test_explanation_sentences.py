@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -98,7 +99,12 @@ def test_a_persons_word_comes_before_the_figures() -> None:
         ({"other": side("B", state="other_policy", policies=["copyright"]), "judged": None}, "only under copyright"),
         ({"other": side("B", "feed-y", "video"), "same": False, "judged": None}, "A is an image and B a video"),
         ({"other": side("B", "feed-y"), "same": False, "judged": judged(0.2)}, "No part of B was found in A"),
-        ({"other": side("B", "feed-y"), "same": False, "one": side("A", role="member")}, "0.90 is needed"),
+        ({"other": side("B", "feed-y"), "same": False, "one": side("A", role="member")}, "only a member"),
+        (
+            {"other": side("B", "feed-y"), "same": False, "one": side("A", role="exemplar"), "judged": judged(0.85)},
+            "0.90 is needed",
+        ),
+        ({"other": side("B", "feed-y"), "same": False, "split": "feed-y was split off feed-x by a person"}, "split"),
         ({"other": side("B", "feed-y"), "same": False}, "merge --scan"),
     ],
 )
@@ -146,3 +152,13 @@ def test_a_picture_of_two_pictures_of_other_shapes() -> None:
     drawn = image_pair(judged(evidence=evidence), tall, wide)
     assert drawn.shape[0] == 450
     assert png(stacked([drawn, drawn]))[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    "copy", ["OUR BAKERY IN THE OLD TOWN OPENS AT SIX!", "Our bakery in the old town opens at six."]
+)
+def test_equal_texts_are_not_called_other_texts(copy: str) -> None:
+    one = msgspec.structs.replace(side("A", kind="post"), text="Our bakery in the old town opens at six")
+    other = msgspec.structs.replace(side("B", kind="post"), text=copy)
+    told = sentences(explanation(one=one, other=other, judged=judged(0.995, evidence={"texts": 0.995})))
+    assert told[1].startswith(("Their texts are the same but for capitals", "Their texts differ in signs only"))

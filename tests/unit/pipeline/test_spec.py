@@ -57,6 +57,7 @@ def test_defaults_are_explained(folder: Path) -> None:
     ("changes", "words"),
     [
         ({"plugin": ["x"]}, "unknown key `plugin`; did you mean `plugins`?"),
+        ({"media": {"hosts": ["http://img.example.com/"]}}, "is no host name; write 'img.example.com'"),
         ({"source": {"kind": "files", "paht": "in"}}, "unknown key `source.paht`; did you mean `path`?"),
         ({"limits": {"max_byte": 1}}, "did you mean `max_bytes`?"),
         ({"limits": {"max_bytes": 0}}, "`limits.max_bytes`"),

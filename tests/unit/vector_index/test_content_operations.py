@@ -13,7 +13,7 @@ from index_items import deletion, image, near, plain_rankers, post, vectors
 from msgspec.structs import replace
 
 from materials.errors import UsageError
-from vector_index.content import history, operations, proposals
+from vector_index.content import explaining, history, operations, proposals
 from vector_index.engine import Engine
 
 V = vectors(12)
@@ -271,6 +271,15 @@ def test_a_scan_finds_what_two_writers_left_and_obeys_verdicts(tmp_path: Path) -
     assert {frozenset({f"m{i}", f"m{i + 4}", f"m{i + 8}"}) for i in (0, 2, 3)} <= groups
     assert id_of(engine, "m1") != id_of(engine, "m5")
     engine.close()
+
+
+def test_a_scan_does_not_undo_what_a_person_split(engine: Engine) -> None:
+    old = engine.assign([image("a", V[0]), image("b", near(V[0], 0.99))])[0].content_id
+    new = do(engine, operations.split, old, ["b"]).new
+    [proposal] = engine.look(lambda shelf: proposals.scan(shelf, "feed", 0, 50)).proposals
+    assert {proposal.content_id, proposal.into} == {old, new}
+    assert proposal.barred == f"{new} was split off {old} by a person"
+    assert engine.look(lambda shelf: explaining.explain(shelf, "a", "b", "feed")).split == proposal.barred
 
 
 names = st.integers(0, 6).map(lambda i: f"m{i}")
