@@ -208,6 +208,7 @@ def main() -> None:
     parser.add_argument("--kinds", default="image,post,mixed")
     parser.add_argument("--rate", type=float, help="records a second, in place of half the top rate")
     parser.add_argument("--gather-ms", type=int, help="the job's `threads.gather_ms`, in place of its default")
+    parser.add_argument("--capacity", type=int, help="the job's `threads.capacity`, in place of its default")
     args = parser.parse_args()
     # A shell's background job ignores SIGINT, and so would the job below, which is ended by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -219,7 +220,7 @@ def main() -> None:
         source = {"kind": "kafka", "topics": ["images", "posts"], "start": "earliest", "base": str(folder)}
         plugins = ["image-embedding", "text-embedding"]
         sink = {"kind": "kafka", "topic": "results"}
-        threads = {"gather_ms": args.gather_ms} if args.gather_ms else {}
+        threads = {name: value for name in ("gather_ms", "capacity") if (value := getattr(args, name))}
         job_of = {"name": "latency", "source": source, "sink": sink, "plugins": plugins, "threads": threads}
         spec.write_text(yaml.safe_dump(job_of))
         addresses = stack.up(state, kafka=True)
