@@ -35,6 +35,9 @@ _BACKOFF = 0.02
 _ATTEMPTS = 4
 """Of one call, those that found nobody listening aside."""
 
+_REFUSALS = 8
+"""Of one round: a service of a thousand servers that restarts must not be dialled a thousand times for each call."""
+
 
 class _Call:
     """One call on its way through its attempts."""
@@ -166,6 +169,8 @@ class ModelClient:
             # a refused connection put load on nobody: going on to the next server is no retry that could drown one
             retry = any(not isinstance(each, ServerGone) for each in failures)
             if retry and (call.attempts >= _ATTEMPTS or self._budget.tokens < 1.0):
+                break
+            if len(failures) >= _REFUSALS:
                 break
             endpoint = self._guard.pick(endpoints, tried)
             if endpoint is None:

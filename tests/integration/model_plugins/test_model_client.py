@@ -17,6 +17,7 @@ from materials.errors import Overloaded, Permanent, Retryable
 from model_plugins.balancing import by_name
 from model_plugins.client.model_client import ModelClient
 from model_plugins.discovery.instances import StaticDirectory
+from model_plugins.observing import Attempt, Silent
 from model_plugins.protocol import ModelRef
 
 DOUBLE = ModelRef(name="double", inputs={"in": ("FP32", (3,))}, outputs=("out",), max_batch=4)
@@ -78,6 +79,24 @@ def test_dead_servers_that_cannot_all_be_ejected_cost_no_call(kserve: Start) -> 
     for strategy in ("", "round-robin"):
         ask(closed_port(), alive.address, closed_port(), closed_port(), calls=30, strategy=strategy)
     assert len(alive.batches) == 60
+
+
+def test_a_call_dials_few_of_many_dead_servers_in_a_row() -> None:
+    dialled: list[str] = []
+
+    class Counts(Silent):
+        def attempt_started(self, attempt: Attempt) -> None:
+            dialled.append(attempt.endpoint)
+
+    async def go() -> None:
+        directory = StaticDirectory({"double": tuple(closed_port() for _ in range(40))})
+        client = ModelClient(directory, patience=0.0, observer=Counts())
+        with pytest.raises(Retryable):
+            await client.infer(DOUBLE, 1, {"in": [np.zeros((1, 3), np.float32)]}, asyncio.get_running_loop().time() + 5)
+        await client.close()
+
+    asyncio.run(go())
+    assert len(dialled) == len(set(dialled)) == 8
 
 
 def test_all_dead_is_retryable() -> None:
