@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from materials.errors import UsageError
+from materials.redaction import without_secrets
 
 ENVIRONMENT = {
     "zookeeper": "SOSIE_ZOOKEEPER",
@@ -121,5 +122,7 @@ def _checked_redis(address: str) -> str:
     except ValueError:
         usable = False
     if not usable:
-        raise UsageError(f"{address!r} is not an address for redis", "give --redis redis://HOST:PORT/0")
+        raise UsageError(
+            f"{without_secrets(repr(address))} is not an address for redis", "give --redis redis://HOST:PORT/0"
+        )
     return url

@@ -16,6 +16,7 @@ from deploy.parts.index import check_channel, check_index
 from deploy.parts.kafka import check_broker
 from deploy.parts.part import Unhealthy
 from materials.errors import UsageError
+from materials.redaction import without_secrets
 
 SECONDS = 4.0
 
@@ -92,6 +93,6 @@ def require_reachable(given: GivenAddresses) -> None:
     for part, address in given_parts(given).items():
         if reason := reason_unreachable(part, address):
             raise UsageError(
-                f"{part} at {address} is unreachable ({reason})",
+                f"{part} at {without_secrets(address)} is unreachable ({reason})",
                 f"start it, correct --{part} or {ENVIRONMENT[part]}, or leave it away: sosie then starts its own",
             )

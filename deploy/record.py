@@ -15,7 +15,10 @@ PartState = Literal["running", "dead", "starting", "given", "stopped"]
 
 
 class PartStatus(msgspec.Struct, frozen=True):
-    """One part as `sosie status` shows it. `detail`: why it is not running; `log`: its log file."""
+    """One part as `sosie status` shows it, its address without secrets.
+
+    `detail`: why it is not running; `log`: its log file.
+    """
 
     name: str
     state: PartState

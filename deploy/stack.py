@@ -29,6 +29,7 @@ from deploy.processes import alive, end, marked, wait_until
 from deploy.record import PartRecord, PartStatus, StackRecord, load, log_folder, run_folder, save
 from deploy.supervisor import REQUEST, Request
 from materials.errors import SosieError, UsageError
+from materials.redaction import without_secrets
 from model_plugins.discovery.zookeeper_access import ENVIRONMENT as AUTH_FILE
 
 POLL_SECONDS = 0.05
@@ -168,7 +169,7 @@ def _status_of(part: PartRecord) -> PartStatus:
     elif state in ("running", "starting") and part.process is not None and not alive(part.process):
         state, detail = "dead", "ended just now"
     pid = part.process.pid if part.process and state in ("running", "starting") else 0
-    return PartStatus(part.name, state, part.address, pid, part.restarts, detail, part.log)
+    return PartStatus(part.name, state, without_secrets(part.address), pid, part.restarts, detail, part.log)
 
 
 @contextlib.contextmanager
@@ -190,7 +191,9 @@ def _refuse_other_request(state: Path, running: StackRecord, given: GivenAddress
     for name in ENVIRONMENT:
         asked, used = getattr(given, name), getattr(running.given, name)
         if asked and asked != used:
-            raise UsageError(f"a stack runs in this state folder already, and not with {name} at {asked}", remedy)
+            raise UsageError(
+                f"a stack runs in this state folder already, and not with {name} at {without_secrets(asked)}", remedy
+            )
     for name in FixedPorts.__struct_fields__:
         wanted, record = getattr(fixed, name), running.parts.get(name)
         if wanted and record and record.ports and wanted != next(iter(record.ports.values())):
@@ -290,7 +293,7 @@ def _await_ready(state: Path, timeout: float, say: Say) -> Addresses:
 
 def _event(part: PartRecord) -> str:
     if part.state == "running":
-        return f"{part.name} is healthy at {part.address} ({part.ready_seconds:g} s)"
+        return f"{part.name} is healthy at {without_secrets(part.address)} ({part.ready_seconds:g} s)"
     return f"{part.name}: {part.detail}; starting it again"
 
 

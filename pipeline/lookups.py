@@ -16,6 +16,7 @@ from deploy import stack
 from deploy.addresses import Addresses, GivenAddresses
 from materials.errors import Permanent, Rejected, UsageError
 from materials.records import AssignItem, Candidate, Features, Kind
+from materials.redaction import without_secrets
 from model_plugins import registry
 from model_plugins.discovery.directory import EndpointDirectory
 from model_plugins.protocol import Media, MediaKind, Plugin, TextMedia
@@ -56,7 +57,9 @@ def outcomes(redis_url: str, material_ids: Sequence[str]) -> dict[str, dict[str,
     try:
         answers: list[dict[bytes, bytes]] = pipe.execute()
     except RedisError as error:
-        raise UsageError(f"Redis at {redis_url} does not answer: {error}", "look with: sosie status") from error
+        raise UsageError(
+            f"Redis at {without_secrets(redis_url)} does not answer: {error}", "look with: sosie status"
+        ) from error
     return {
         material_id: {policy.decode(): msgspec.json.decode(record) for policy, record in answer.items()}
         for material_id, answer in zip(material_ids, answers, strict=True)

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from materials.errors import Retryable
 from materials.records import Assignment, Outcome
+from materials.redaction import without_secrets
 from pipeline import outcomes
 from pipeline.envelope import Envelope
 from pipeline.projection import OUTCOME
@@ -66,7 +67,7 @@ def rebuild(log_path: Path, redis_url: str, *, write: bool = True) -> Rebuilt:
                     if write:
                         pipe.execute()
         except (RedisError, OSError) as error:
-            raise Retryable(f"Redis at {redis_url} does not take outcomes: {error}") from error
+            raise Retryable(f"Redis at {without_secrets(redis_url)} does not take outcomes: {error}") from error
         finally:
             log.close()
     return Rebuilt(known, missing, changed)

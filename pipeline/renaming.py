@@ -13,6 +13,7 @@ import redis
 from redis.exceptions import RedisError, WatchError
 
 from materials.errors import Retryable
+from materials.redaction import without_secrets
 from pipeline.projection import OUTCOME
 
 _ATTEMPTS = 8
@@ -37,7 +38,7 @@ def rename(redis_url: str, policy: str, moved: Mapping[str, str]) -> int:
         with redis.Redis.from_url(redis_url, socket_timeout=5.0) as connection:
             return sum(_one(connection, name, policy, ids) for name, ids in by_record.items())
     except (RedisError, OSError) as error:
-        raise Retryable(f"Redis at {redis_url} did not take the new content IDs: {error}") from error
+        raise Retryable(f"Redis at {without_secrets(redis_url)} did not take the new content IDs: {error}") from error
 
 
 def _one(connection: redis.Redis, material_id: str, policy: str, ids: Mapping[str, str]) -> bool:

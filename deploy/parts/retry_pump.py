@@ -10,6 +10,7 @@ import redis
 from deploy.java import clean_environment
 from deploy.parts import valkey
 from deploy.parts.part import Launch, Part, Site, Unhealthy
+from materials.redaction import without_secrets
 
 NAME = "retry-pump"
 
@@ -48,7 +49,7 @@ PART = Part(
     (),
     launch,
     check,
-    lambda site: f"{redis_url(site)} -> {site.state / 'retry'}",
+    lambda site: f"{without_secrets(redis_url(site))} -> {site.state / 'retry'}",
     after=(valkey.NAME,),
     patience_seconds=float("inf"),  # without Redis nobody holds a lease, and that is not the pump's fault
 )

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Column
 
 from materials.errors import SosieError, UsageError
+from materials.redaction import without_secrets
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -41,7 +42,7 @@ def tell(error: SosieError) -> int:
     """Print an error as one line with its remedy; returns the exit code."""
     if isinstance(error, UsageError):
         remedy = f" [dim]→ {escape(error.remedy)}[/dim]" if error.remedy else ""
-        err.print(f"[red]sosie:[/red] {escape(error.message)}{remedy}", soft_wrap=True)
+        err.print(f"[red]sosie:[/red] {escape(without_secrets(error.message))}{remedy}", soft_wrap=True)
         return EXIT_USAGE
-    err.print(f"[red]sosie:[/red] {escape(str(error))}", soft_wrap=True)
+    err.print(f"[red]sosie:[/red] {escape(without_secrets(str(error)))}", soft_wrap=True)
     return EXIT_FAILED

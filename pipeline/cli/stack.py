@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.markup import escape
 from rich.table import Table
@@ -14,6 +15,7 @@ from deploy import stack
 from deploy.addresses import FixedPorts, GivenAddresses
 from deploy.model_server.catalogue import EXTRAS, parse_extras
 from deploy.record import PartState, PartStatus
+from materials.redaction import without_secrets
 from pipeline.cli import output
 from pipeline.jobs import state_folder
 
@@ -88,7 +90,7 @@ def up(
     )
     addresses = stack.up(folder, given, timeout, None if as_json else _say, fixed, extras, kafka)
     if as_json:
-        output.print_json(addresses)
+        output.print_json(msgspec.structs.replace(addresses, redis=without_secrets(addresses.redis)))
     else:
         output.out.print(status_table(stack.status(folder), folder))
 

@@ -13,6 +13,7 @@ import redis
 from redis.exceptions import RedisError
 
 from materials.errors import Retryable
+from materials.redaction import without_secrets
 from pipeline.projection import OUTCOME
 from reconcile.comparison.inputs import IndexLine, RedisLine
 from vector_index.verification import read_only
@@ -100,7 +101,7 @@ def shown(url: str, log: IndexLog) -> Iterator[RedisLine]:
             while page := list(dict.fromkeys(islice(keys, _PAGE))):
                 yield from _outcomes(connection, page, log)
     except (RedisError, OSError) as error:
-        raise Retryable(f"Redis at {url} does not answer: {error}") from error
+        raise Retryable(f"Redis at {without_secrets(url)} does not answer: {error}") from error
 
 
 def shown_about(url: str, material_ids: Collection[str], log: IndexLog) -> Iterator[RedisLine]:
@@ -110,7 +111,7 @@ def shown_about(url: str, material_ids: Collection[str], log: IndexLog) -> Itera
             for page in _pages(material_ids):
                 yield from _outcomes(connection, [(OUTCOME + name).encode() for name in page], log)
     except (RedisError, OSError) as error:
-        raise Retryable(f"Redis at {url} does not answer: {error}") from error
+        raise Retryable(f"Redis at {without_secrets(url)} does not answer: {error}") from error
 
 
 def _connect(url: str) -> redis.Redis:

@@ -9,6 +9,7 @@ import redis
 from redis.exceptions import RedisError
 
 from materials.errors import Retryable
+from materials.redaction import without_secrets
 from reconcile.retry import folders
 from reconcile.retry.entry import from_line
 from reconcile.retry.queue import RetryQueue
@@ -25,7 +26,7 @@ def waiting(state: Path, redis_url: str) -> frozenset[tuple[str, int]]:
         with redis.Redis.from_url(redis_url, socket_timeout=10.0) as connection:
             found |= {(entry.material_id, entry.revision) for entry in RetryQueue(connection).entries()}
     except (RedisError, OSError) as error:
-        raise Retryable(f"Redis at {redis_url} does not answer: {error}") from error
+        raise Retryable(f"Redis at {without_secrets(redis_url)} does not answer: {error}") from error
     return frozenset(found)
 
 

@@ -2,10 +2,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
 from deploy import stack
 from deploy.addresses import Addresses, GivenAddresses
+from deploy.parts import retry_pump
+from deploy.parts.part import Site
 from deploy.processes import ProcessId
 from deploy.record import PartRecord, StackRecord, load, record_path, save
+from materials.errors import Permanent, UsageError
+from pipeline.cli import output
+from pipeline.cli.main import app
 
 
 def record(supervisor: ProcessId | None) -> StackRecord:
@@ -67,3 +75,26 @@ def test_a_folder_without_a_stack(tmp_path: Path) -> None:
     assert stack.find(tmp_path / "none") is None
     assert stack.down(tmp_path / "none") == []
     assert not (tmp_path / "none").exists()
+
+
+def test_passwords_of_given_parts_are_never_shown(tmp_path: Path) -> None:
+    asked = GivenAddresses(redis="redis://me:hunter2@127.0.0.1:1/0")
+    stack_record = record(ProcessId(1, "another-boot"))
+    stack_record.parts["redis"].address = asked.redis
+    save(tmp_path, stack_record)
+    shown = CliRunner().invoke(app, ["status", "--state", str(tmp_path)], env={"COLUMNS": "200"})
+    as_json = CliRunner().invoke(app, ["status", "--json", "--state", str(tmp_path)])
+    with pytest.raises(UsageError) as refused:
+        stack.up(tmp_path / "other", asked)
+    for told in (shown.output, as_json.output, refused.value.message):
+        assert "redis://***@127.0.0.1:1/0" in told
+        assert "hunter2" not in told
+    assert "hunter2" not in retry_pump.PART.address(Site(tmp_path, {}, asked))
+    assert load(tmp_path).addresses().redis == asked.redis  # clients need it
+
+
+def test_an_error_is_told_without_passwords(capsys: pytest.CaptureFixture[str]) -> None:
+    output.tell(Permanent("no answer from redis://me:hunter2@cache:6379/0"))
+    told = capsys.readouterr().err
+    assert "cache:6379" in told
+    assert "hunter2" not in told
