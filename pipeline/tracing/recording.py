@@ -47,7 +47,13 @@ class Recording:
             self._family = len(self.spans)
 
     def attempts_over(self, now: int) -> None:
-        """The last attempt is over; when it was the only one, the pass stands for it."""
+        """The last attempt is over; when it was the only one, the pass stands for it.
+
+        A pause that was planned is cut where the pass was: a deadline does not wait for its end.
+        """
+        for span in self.spans:
+            if span.name == "backoff":
+                span.end = max(span.start, min(span.end, now))
         if self._family and self._family < len(self.spans):
             self._gather(1 + sum(span.name == "attempt" for span in self.spans), "", now)
 

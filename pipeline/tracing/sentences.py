@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from reconcile.traces.reading import Trace
 from reconcile.traces.records import Ending, Fragment, Span
@@ -23,14 +24,17 @@ def seconds(ms: float) -> str:
     return f"{int(ms // 60_000)} min {ms % 60_000 / 1000:.0f} s"
 
 
-def sentences_of(trace: Trace, spent: Sequence[tuple[str, float, float]], total_ms: float) -> list[str]:
+def sentences_of(trace: Trace, spent: Sequence[tuple[str, float, float]], total_ms: float, now: float) -> list[str]:
     """The verdict first.
 
     Args:
         spent: what, milliseconds and share of the whole, the longest first.
+        now: epoch seconds: whether a planned attempt is still to come.
     """
     last = trace.fragments[-1]
     told = [_verdict(last.ending, total_ms)]
+    if last.ending is not None and last.ending.outcome == "retry" and last.ending.due:
+        told.append(_planned(last.ending, now))
     told += _failures(trace.fragments)
     known = [span.attributes["known"] for f in trace.fragments for span in f.spans if span.attributes.get("known")]
     if known:
@@ -60,11 +64,19 @@ def _verdict(ending: Ending | None, total_ms: float) -> str:
     return f"{ending.outcome.capitalize()} {took}{times}."
 
 
+def _planned(ending: Ending, now: float) -> str:
+    """When the next attempt is due: a plan, and nothing that has happened."""
+    number, left = ending.attempts + 1, ending.due - now
+    if left > 0:
+        return f"Attempt {number} is planned in {seconds(left * 1e3)}; nothing of that wait is counted here."
+    return f"Attempt {number} was due {seconds(-left * 1e3)} ago, and no trace of it is here yet: does its job run?"
+
+
 def _failures(fragments: Sequence[Fragment]) -> list[str]:
     """One sentence for each attempt that failed, with the step at which it did; then steps that failed by the way."""
     told = []
     number = 0
-    for fragment in fragments:
+    for fragment, after in zip_longest(fragments, fragments[1:]):
         tries = [span for span in fragment.spans if span.name == "attempt"]
         for span in tries:
             number += 1
@@ -77,8 +89,9 @@ def _failures(fragments: Sequence[Fragment]) -> list[str]:
                 reason = _clause(fragment.ending.reason)
                 told.append(f"Attempt {number} failed: {reason}.")
         ending = fragment.ending
-        if ending is not None and ending.outcome == "retry" and ending.due and fragment is not fragments[-1]:
-            wait = max(0.0, ending.due * 1e3 - fragment.end / 1e6)
+        if ending is not None and ending.outcome == "retry" and ending.due and after is not None:
+            # a person may have hurried it: then it came back before it was due
+            wait = max(0.0, min(ending.due * 1e3, after.start / 1e6) - fragment.end / 1e6)
             told.append(f"After attempt {number} it went to the retry queue, for {seconds(wait)}.")
         aside = [span for span in fragment.spans if span.error and span.name == "model.call"]
         for span in aside:

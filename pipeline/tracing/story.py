@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
@@ -94,8 +95,14 @@ def what(span: Span) -> str:
     return words.format_map(defaultdict(lambda: "?", span.attributes))
 
 
-def story_of(trace: Trace, others: Sequence[str] = (), findings: Sequence[Finding] = ()) -> Story:
-    """Told from the start of the first pass that is kept, or from the record's entry where that is earlier."""
+def story_of(
+    trace: Trace, others: Sequence[str] = (), findings: Sequence[Finding] = (), now: float | None = None
+) -> Story:
+    """Told from the start of the first pass that is kept, or from the record's entry where that is earlier.
+
+    Args:
+        now: epoch seconds; default: the clock's.
+    """
     first, last = trace.fragments[0], trace.fragments[-1]
     began = min([first.start, *(f.entered for f in trace.fragments if f.entered)])
     steps: list[Step] = []
@@ -115,6 +122,7 @@ def story_of(trace: Trace, others: Sequence[str] = (), findings: Sequence[Findin
     total = (end - began) / 1e6
     spent = _spent(timed, began, end)
     ending = last.ending
+    moment = time.time() if now is None else now
     return Story(
         material_id=trace.material_id,
         trace_id=trace.trace_id,
@@ -128,7 +136,7 @@ def story_of(trace: Trace, others: Sequence[str] = (), findings: Sequence[Findin
         kept=last.kept,
         attempts=ending.attempts if ending else last.attempt,
         sentences=[
-            *sentences_of(trace, [(share.what, share.ms, share.share) for share in spent], total),
+            *sentences_of(trace, [(share.what, share.ms, share.share) for share in spent], total, moment),
             *(finding.sentence for finding in findings),
         ],
         spent=spent,

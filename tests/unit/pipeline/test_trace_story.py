@@ -40,8 +40,8 @@ def span(name: str, start: float, end: float, parent: int = -1, error: str = "",
     return Span(name, BEGAN + int(start * MS), BEGAN + int(end * MS), parent, error, attributes)
 
 
-def story(*fragments: Fragment) -> Story:
-    return story_of(Trace("ab" * 16, "P1", list(fragments)))
+def story(*fragments: Fragment, now_ms: float = 0) -> Story:
+    return story_of(Trace("ab" * 16, "P1", list(fragments)), now=(BEGAN + now_ms * MS) / 1e9)
 
 
 def on_screen(told: Story, width: int = 100) -> list[str]:
@@ -108,8 +108,32 @@ def test_a_way_through_the_retry_queue() -> None:
     assert [each.name for each in told.steps] == [
         *("attempt", "assign", "backoff", "attempt", "assign", "retry.wait", "retry.return", "assign")
     ]
-    waiting = story(fragment(0, 200, Ending("retry", "the index is away still", attempts=2, due=due), first))
-    assert waiting.sentences[0] == "Waits in the retry queue, after 200 ms and 2 attempts: the index is away still."
+    hurried = story(
+        fragment(0, 200, Ending("retry", "the index is away still", attempts=2, due=due), first),
+        fragment(700, 800, Ending("unique", content_id="feed-x", attempts=3), [], attempt=3),
+    )
+    assert hurried.sentences[3] == "After attempt 2 it went to the retry queue, for 500 ms."
+
+
+def test_an_attempt_that_is_planned_is_not_told_as_past() -> None:
+    due = (BEGAN + 4200 * MS) / 1e9
+    waits = fragment(0, 200, Ending("retry", "the index is away still", attempts=2, due=due), [])
+    before, after = story(waits, now_ms=1200), story(waits, now_ms=64_200)
+    assert before.sentences[:2] == [
+        "Waits in the retry queue, after 200 ms and 2 attempts: the index is away still.",
+        "Attempt 3 is planned in 3 s; nothing of that wait is counted here.",
+    ]
+    assert after.sentences[1].startswith("Attempt 3 was due 1 min 0 s ago, and no trace of it is here yet")
+    assert before.total_ms == after.total_ms == 200
+    assert not any("for 4 s" in sentence for sentence in before.sentences)
+
+
+def test_a_pause_ends_with_the_pass_that_a_deadline_cut() -> None:
+    recording = Recording(BEGAN)
+    recording.attempt_failed(1, "away", BEGAN + 10 * MS, 8.0)
+    recording.attempts_over(BEGAN + 500 * MS)
+    [pause] = [each for each in recording.spans if each.name == "backoff"]
+    assert (pause.start, pause.end) == (BEGAN + 10 * MS, BEGAN + 500 * MS)
 
 
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 100), st.integers(-1, 5)), max_size=14))
