@@ -14,14 +14,13 @@ from typing import Any
 import cv2
 import msgspec
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
+from benchmarks.image_models import digest, embedder
 from materials.errors import Rejected
 from materials.records import Features, Kind
 from model_plugins import registry
 from model_plugins.protocol import Media, Plugin, TextMedia
-from model_plugins.recipes.build import build_image_embedding, default_cache
 from pipeline.media.image import decode_image
 from pipeline.media.limits import MediaLimits
 from pipeline.media.video import decode_video
@@ -56,14 +55,11 @@ class BenchSet(msgspec.Struct, frozen=True):
 
 
 class Extractor:
-    """Media -> features, by the shipped plug-ins whose features decide on content IDs."""
+    """Media -> features, by the shipped plug-ins whose features decide on content IDs. `model`: see `embedder`."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: Path | None = None) -> None:
         cv2.setNumThreads(1)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        model = build_image_embedding(default_cache())
-        self._session = onnxruntime.InferenceSession(str(model), options, ["CPUExecutionProvider"])
+        self._model = embedder(model)
         self._plugins: dict[str, list[Plugin]] = {}
         for plugin in {**registry.load(_shipped()), **registry.load([KEY_FRAMES])}.values():
             self._plugins.setdefault(plugin.manifest.media, []).append(plugin)
@@ -82,7 +78,7 @@ class Extractor:
 
     def _embed(self, images: NDArray[Any]) -> NDArray[np.float32]:
         chunks = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
-        return np.concatenate([self._session.run(["embedding"], {"image": chunk})[0] for chunk in chunks])
+        return np.concatenate([self._model(chunk) for chunk in chunks])
 
     def file(self, kind: str, path: Path) -> Features:
         """Features of an image or a video file; none for one that cannot be decoded."""
@@ -109,15 +105,19 @@ def rows(path: Path) -> list[Row]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def load(folder: Path, kind: str, cache: Path) -> BenchSet | None:
-    """One kind of a folder, out of the cache where it was made before; None where the folder lacks the kind."""
-    kept = cache / f"{folder.name}-{kind}.msgpack"
+def load(folder: Path, kind: str, cache: Path, model: Path | None = None) -> BenchSet | None:
+    """One kind of a folder, out of the cache where it was made before; None where the folder lacks the kind.
+
+    Args:
+        model: another version of the image embedding, see `embedder`.
+    """
+    kept = cache / f"{folder.name}-{kind}{f'-{digest(model)}' if model else ''}.msgpack"
     if kept.is_file():
         return msgspec.msgpack.decode(kept.read_bytes(), type=BenchSet)
     truth = {row["query_id"]: row for row in rows(folder / kind / "gt.jsonl")}
     if not truth:
         return None
-    extractor = Extractor()
+    extractor = Extractor(model)
     references = list(_items(extractor, folder, kind, "ref_id", rows(folder / kind / "refs.jsonl"), {}))
     content = {name: row["ref_id"] or row.get("origin", name) for name, row in truth.items()}
     queries = list(_items(extractor, folder, kind, "query_id", rows(folder / kind / "queries.jsonl"), content))

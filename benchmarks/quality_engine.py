@@ -1,6 +1,7 @@
 """Quality of the engine in this process: references, then queries are assigned, and the queries' answers are scored.
 
     python -m benchmarks.quality_engine FOLDER [--kind video] [--policy feed] [--cache DIR]
+                                       [--image-model MODEL] [--fusion WEIGHTS.json]
 
 FOLDER is a copy-detection set as `benchmarks/quality.py` takes it, which runs the same through the whole job: here are
 the features of the real plug-ins, the engine's log, recall, rankers and content IDs, without Flink and model servers.
@@ -16,26 +17,29 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # before numpy
 import argparse
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from benchmarks.bench_sets import KINDS, BenchSet, load, rows
+from benchmarks.image_models import add_options, rankers
 from benchmarks.measures import Prediction, Truth, score_pairs
 from benchmarks.policies import as_item, usable
+from materials.records import Kind
 from vector_index.engine import Engine
-from vector_index.ranking.registry import default_rankers
+from vector_index.ranking.protocol import Ranker
 
 BATCH = 32
 
 
-def answers(given: BenchSet, policy: str) -> list[Prediction]:
+def answers(given: BenchSet, policy: str, judges: Mapping[Kind, Ranker]) -> list[Prediction]:
     """What the engine says of references, ten candidates a query at most; other queries may match too, and are no
     answer."""
     references = {one.name for one in given.references}
     found: list[Prediction] = []
     with tempfile.TemporaryDirectory(prefix="sosie-quality-") as folder:
-        engine = Engine(Path(folder), default_rankers(), clock=lambda: 0.0)
+        engine = Engine(Path(folder), judges, clock=lambda: 0.0)
         try:
             everything = [one for one in [*given.references, *given.queries] if usable(one, given.kind)]
             for start in range(0, len(everything), BATCH):
@@ -60,12 +64,13 @@ def main() -> None:
     parser.add_argument("--kind", choices=list(KINDS), default="video")
     parser.add_argument("--policy", default="feed")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "sosie-bench-features")
+    add_options(parser)
     options = parser.parse_args()
-    given = load(options.folder.resolve(), options.kind, options.cache)
+    given = load(options.folder.resolve(), options.kind, options.cache, options.image_model)
     if given is None:
         parser.error(f"{options.folder} holds nothing of kind {options.kind}")
     truths = msgspec.convert(rows(options.folder / options.kind / "gt.jsonl"), list[Truth])
-    score = score_pairs(truths, answers(given, options.policy))
+    score = score_pairs(truths, answers(given, options.policy, rankers(options.fusion)))
     by_attack = {name: [found.n, round(found.recall_at_p90, 3)] for name, found in score.by_attack.items()}
     print(
         json.dumps(

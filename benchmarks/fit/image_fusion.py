@@ -1,12 +1,12 @@
 """Fit the image ranker's weights on a stream of posted pictures.
 
-    python -m benchmarks.fit.image_fusion --world WORLD.msgpack ...
+    python -m benchmarks.fit.image_fusion --world WORLD.msgpack ... [--out WEIGHTS.json]
 
 Worlds are made once by `benchmarks.fit.image_world`. Each picture is compared with what recall finds among those
 posted before it, originals and copies alike, as the index does it. Pictures of photos that the embedding was fitted on
 are stored and never ask. A photo and its quadrants share content, so a picture meets none of its family but its own.
 
-Writes `vector_index/ranking/data/image_fusion.json`.
+Writes `vector_index/ranking/data/image_fusion.json`, or `--out`: weights for another version of the embedding.
 """
 
 from __future__ import annotations
@@ -192,11 +192,12 @@ def main() -> None:
     """Compare, fit, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--world", type=Path, nargs="+", required=True)
+    parser.add_argument("--out", type=Path, default=TARGET)
     options = parser.parse_args()
     cv2.setNumThreads(1)
     tables = [table(msgspec.msgpack.decode(path.read_bytes(), type=list[Posted])) for path in options.world]
     weights = fitted(*joined(tables))
-    TARGET.write_bytes(msgspec.json.encode(weights) + b"\n")
+    options.out.write_bytes(msgspec.json.encode(weights) + b"\n")
     print(json.dumps(weights.training))
 
 

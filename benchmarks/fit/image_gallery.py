@@ -7,9 +7,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
+from benchmarks.image_models import embedder
 from materials.records import Features
 from model_plugins.builtin.image_embedding import ImageEmbedding
 from model_plugins.builtin.image_local import ImageLocal
@@ -27,15 +27,13 @@ EMBEDDING, LOCAL = "image-embedding@1", "image-local@1"
 
 
 class Extractor:
-    """RGB pictures -> features. Args: `model`: the embedding's ONNX file; `keys`: plug-ins that are wanted."""
+    """RGB pictures -> features. Args: `model`: the embedding, see `embedder`; `names`: plug-ins that are wanted."""
 
     def __init__(self, model: Path, names: Collection[str] = ("image-embedding", "image-local", "image-pdq")) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._plugins = [
             plugin for plugin in (ImageEmbedding(), ImageLocal(), ImagePdq()) if plugin.manifest.name in names
         ]
-        self._session = onnxruntime.InferenceSession(str(model), options, ["CPUExecutionProvider"])
+        self._embed = embedder(model)
 
     def features(self, rgb: NDArray[np.uint8]) -> Features:
         """As the job would send them."""
@@ -46,7 +44,7 @@ class Extractor:
             if tensors is None:
                 continue
             if plugin.manifest.model is not None:
-                tensors = {"embedding": self._session.run(None, {"image": tensors["image"]})[0]}
+                tensors = {"embedding": self._embed(tensors["image"])}
             found[plugin.manifest.key] = plugin.interpret(tensors)
         return found
 

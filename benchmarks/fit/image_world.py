@@ -1,10 +1,12 @@
 """A stream of posted pictures to fit the image ranker on: originals, and copies that share more than their source.
 
     python -m benchmarks.fit.image_world --head-held-out HEAD.npz --out WORLD.msgpack [--cache DIR]
+    python -m benchmarks.fit.image_world --image-model FOLDER --out WORLD.msgpack [--cache DIR]
 
 The embedding's own head is fitted on these photos, and on them its cosines are better than on a stranger's. So the
 world is seen by a model with *another* head, made by `python -m benchmarks.fit.image_head --held-out --out HEAD.npz`,
 and only photos that it never saw (numbers that end in 0, 1 or 2) are copied; the others are stored as they are.
+`--image-model`: another version of the embedding, which never saw those photos either (`model_plugins.recipes.sscd`).
 
 A held-out photo and its quadrants are contents of their own, each posted as several attacked copies, two of three also
 as the original. As in a real stream copies share more than their source: screenshots come in one of a few frames, and
@@ -99,12 +101,14 @@ def main() -> None:
     """Make the world once; the fit reads it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--cache", type=Path, default=default_cache())
-    parser.add_argument("--head-held-out", type=Path, required=True)
+    seen_by = parser.add_mutually_exclusive_group(required=True)
+    seen_by.add_argument("--head-held-out", type=Path)
+    seen_by.add_argument("--image-model", type=Path)
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    model = build_image_embedding(options.cache / "held-out-model", head=options.head_held_out)
+    model = options.image_model or build_image_embedding(options.cache / "held-out-model", head=options.head_held_out)
     posted = world(photos(options.cache), Extractor(model), options.seed)
     options.out.write_bytes(msgspec.msgpack.encode(posted))
 
