@@ -30,7 +30,7 @@ from pipeline.interrupts import StopWish
 from pipeline.job_control import records
 from pipeline.job_control.records import Incarnation, JobRecord
 from pipeline.projection import PROGRESS
-from pipeline.retrying import Returned, Waiting, pump_beside
+from pipeline.retrying import Queued, Returned, Waiting, pump_beside
 from pipeline.run_bounds import RunBounds, needs_broker
 from pipeline.run_records import process_mark, recorded, write_start
 from pipeline.runs import RunSummary, new_run_id
@@ -39,6 +39,7 @@ from reconcile.ledger.runs import end_run
 from vector_index import policies
 
 _POLL_S = 0.25
+_LOOK_S = 1.0
 _log = structlog.get_logger(__name__)
 
 
@@ -53,6 +54,10 @@ class Progress(Protocol):
         """Outcomes so far, and how many there will be (None: the source is watched)."""
         ...
 
+    def waiting(self, queued: Queued) -> None:
+        """What has no outcome yet since it waits for another attempt."""
+        ...
+
 
 class Silent:
     """A `Progress` for programs."""
@@ -61,6 +66,9 @@ class Silent:
         """Says nothing."""
 
     def update(self, counts: Mapping[str, int], total: int | None) -> None:
+        """Says nothing."""
+
+    def waiting(self, queued: Queued) -> None:
         """Says nothing."""
 
 
@@ -249,7 +257,8 @@ def launch(
         return Submitted(stay.job_id, job.run_id)
     with pump_beside(job.addresses.redis, folder), Waiting(job.addresses.redis, folder, job) as waiting:
         over = end_of(job, bounds.total, waiting.count)
-        _follow(client, _counts_of(job), progress, bounds.total(), over, folder / "checkpoints" / job.run_id)
+        tell = _Told(progress, _counts_of(job), bounds.total(), waiting)
+        _follow(client, tell, over, folder / "checkpoints" / job.run_id)
     end_run(folder, job.run_id, time.time())
     commit_ends(folder, job.run_id)
     summary = _summary(bounds, folder, seconds=time.monotonic() - began, stack_seconds=0.0)
@@ -257,10 +266,12 @@ def launch(
 
 
 def _summary(bounds: RunBounds, folder: Path, *, seconds: float, stack_seconds: float) -> RunSummary:
+    counted = bounds.counted()
     return RunSummary(
         run_id=bounds.job.run_id,
         lines=bounds.lines(),
-        outcomes=bounds.outcomes(),
+        outcomes=counted.outcomes,
+        reasons=counted.reasons,
         seconds=round(seconds, 3),
         stack_start_seconds=round(stack_seconds, 3),
         results=bounds.results,
@@ -288,6 +299,7 @@ def _execute(bounds: RunBounds, folder: Path, progress: Progress) -> float:
     with pump_beside(job.addresses.redis, folder), Waiting(job.addresses.redis, folder, job) as waiting:
         over = end_of(job, bounds.total, waiting.count)
         returned = Returned(waiting, folder, job)
+        told = _Told(progress, read_counts, total, waiting)
         again: list[Path] | None = None
         while again != []:  # a streaming job has one round: what comes back goes through its second source
             env = environment.mini_cluster(job.spec, checkpoints)
@@ -296,21 +308,37 @@ def _execute(bounds: RunBounds, folder: Path, progress: Progress) -> float:
             client = env.execute_async(job.run_id)
             try:
                 with StopWish().listening() as wish:
-                    _follow(client, read_counts, progress, total, over, checkpoints, wish)
+                    _follow(client, told, over, checkpoints, wish)
             except KeyboardInterrupt:
                 _stop(client, folder / "savepoints", progress)
                 return seconds + time.monotonic() - began
-            again = returned.all() if job.spec.mode == "batch" else []
+            again = returned.all(progress.waiting) if job.spec.mode == "batch" else []
             seconds += time.monotonic() - began
     shutil.rmtree(checkpoints, ignore_errors=True)  # of an ended job; a savepoint of a stopped one stands apart
     return seconds
 
 
+class _Told:
+    """What a person hears of a run that goes on."""
+
+    def __init__(
+        self, progress: Progress, counts: Callable[[], dict[str, int]], total: int | None, waiting: Waiting
+    ) -> None:
+        self.progress = progress
+        self._counts, self._total, self._waiting = counts, total, waiting
+        self._looked = 0.0
+
+    def look(self) -> None:
+        """Counts each time; the queue, which costs more, once a second."""
+        self.progress.update(self._counts(), self._total)
+        if time.monotonic() - self._looked >= _LOOK_S:
+            self._looked = time.monotonic()
+            self.progress.waiting(self._waiting.look())
+
+
 def _follow(
     client: Any,
-    counts: Callable[[], dict[str, int]],
-    progress: Progress,
-    total: int | None,
+    told: _Told,
     over: Callable[[], bool],
     savepoints: Path,
     wish: StopWish | None = None,
@@ -327,10 +355,10 @@ def _follow(
         time.sleep(_POLL_S)
         if wish is not None and wish.asked:
             raise KeyboardInterrupt
-        progress.update(counts(), total)
+        told.look()
         if over():
             try:
-                _stop(client, savepoints, progress)
+                _stop(client, savepoints, told.progress)
             except Permanent as error:  # it is cancelled then; all it had to commit is committed
                 _log.warning("finished_job_did_not_stop", error=str(error))
             return

@@ -7,10 +7,9 @@ from pathlib import Path
 import msgspec
 
 from deploy.jars import maven
-from materials.records import OUTCOMES
 from pipeline.flink.plan import Bounds, JobPlan
 from pipeline.kafka.settings import KafkaSink, KafkaSource
-from pipeline.runs import count_lines, count_outcomes
+from pipeline.runs import Tally, count_lines, count_outcomes
 from pipeline.spec import FilesSink, FilesSource, JobSpec
 
 
@@ -69,8 +68,8 @@ class RunBounds:
 
         return between(self.job.starts, self.job.ends or self._latest(source, source.topics))
 
-    def outcomes(self) -> dict[str, int]:
-        """Outcomes of the run by kind, each kind named; counted in the sink."""
+    def counted(self) -> Tally:
+        """Outcomes of the run; counted in the sink."""
         sink = self.job.spec.sink
         if isinstance(sink, FilesSink):
             return count_outcomes(sink.path, self.job.run_id)
@@ -79,7 +78,7 @@ class RunBounds:
         last = self._latest(sink, None)
         bootstrap = self.job.brokers(sink)
         found = kafka_counts.count(sink, bootstrap, self.job.run_id, self._written_before, last, Path(self.job.state))
-        return {name: found.get(name, 0) for name in OUTCOMES}
+        return Tally.of(found)
 
     def _with_offsets(self, source: KafkaSource) -> JobPlan:
         from pipeline.flink import kafka_offsets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,12 +13,13 @@ import msgspec
 from materials.records import OUTCOMES, Outcome
 from pipeline.spec import FilesSource
 
+_REFUSED = ("rejected", "dead")
 _outcomes = msgspec.json.Decoder(Outcome)
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     """The end of a run. `lines`: records in the source; `seconds`: from submission to the end of the job.
-    `results`: the folder, or `kafka:TOPIC`."""
+    `results`: the folder, or `kafka:TOPIC`; `reasons`: `Tally.reasons`."""
 
     run_id: str
     lines: int
@@ -27,6 +28,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     stack_start_seconds: float
     results: Path | str
     state: Path
+    reasons: dict[str, dict[str, int]] = {}
 
     @property
     def total(self) -> int:
@@ -44,6 +46,26 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
         if self.missing:
             return 1
         return 3 if self.outcomes.get("dead") else 0
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """Outcomes of a run. `outcomes`: by kind, each kind named; `reasons`: `rejected` and `dead` by the code of their
+    reason, the most frequent first."""
+
+    outcomes: dict[str, int]
+    reasons: dict[str, dict[str, int]]
+
+    @classmethod
+    def of(cls, counted: Mapping[tuple[str, str], int]) -> Tally:
+        """From (outcome, code of its reason) -> how many."""
+        outcomes: dict[str, int] = dict.fromkeys(OUTCOMES, 0)
+        reasons: dict[str, dict[str, int]] = {}
+        for (outcome, code), count in sorted(counted.items(), key=lambda each: (-each[1], each[0])):
+            if outcome in outcomes:
+                outcomes[outcome] += count
+            if outcome in _REFUSED:
+                reasons.setdefault(outcome, {})[code or "unknown"] = count
+        return cls(outcomes, reasons)
 
 
 def new_run_id(name: str, now: datetime | None = None) -> str:
@@ -83,7 +105,11 @@ def read_results(sink: Path, run_id: str = "") -> Iterator[Outcome]:
                     yield _outcomes.decode(line)
 
 
-def count_outcomes(sink: Path, run_id: str) -> dict[str, int]:
-    """Outcomes of a run by kind, each kind named."""
-    counted = Counter(outcome.outcome for outcome in read_results(sink, run_id))
-    return {name: counted.get(name, 0) for name in OUTCOMES}
+def count_outcomes(sink: Path, run_id: str) -> Tally:
+    """Outcomes of a run in its files."""
+    return Tally.of(Counter((each.outcome, _code(each)) for each in read_results(sink, run_id)))
+
+
+def _code(outcome: Outcome) -> str:
+    """Only refusals have one: what is said of a `unique` is not to be counted."""
+    return (outcome.reason or "").partition(":")[0] if outcome.outcome in _REFUSED else ""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from pipeline import jobs
 from pipeline.cli import output
+from pipeline.retrying import Queued
 from pipeline.runs import RunSummary
 from pipeline.spec import explain
 
@@ -26,6 +29,7 @@ _SPEC = """[bold]Example job.yaml[/bold]
 
 [bold]Example[/bold]: sosie run job.yaml --state ./state"""
 
+_AGAIN_S = 30.0
 Spec = Annotated[Path, typer.Argument(help="The job spec, a YAML file.", show_default=False)]
 
 
@@ -35,6 +39,7 @@ class BarProgress:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._task = progress.add_task("…", total=None)
+        self._counted, self._waits, self._told_at = "running", "", 0.0
 
     def stage(self, text: str) -> None:
         """A new step begins."""
@@ -42,8 +47,23 @@ class BarProgress:
 
     def update(self, counts: Mapping[str, int], total: int | None) -> None:
         """Outcomes so far."""
-        shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "running"
-        self._progress.update(self._task, description=shown, completed=sum(counts.values()), total=total)
+        self._counted = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "running"
+        self._progress.update(self._task, completed=sum(counts.values()), total=total)
+        self._describe()
+
+    def waiting(self, queued: Queued) -> None:
+        """Beside the counts. Where no bar can be drawn a line says so when it begins, and now and then."""
+        now = time.time()
+        self._waits = queued.told(now)
+        self._describe()
+        if not self._waits:
+            self._told_at = 0.0
+        elif not self._progress.console.is_terminal and now - self._told_at >= _AGAIN_S:
+            self._told_at = now
+            self._progress.console.print(f"{self._counted}; {self._waits} (sosie retry list)", soft_wrap=True)
+
+    def _describe(self) -> None:
+        self._progress.update(self._task, description="; ".join(filter(None, (self._counted, self._waits))))
 
 
 @contextmanager
@@ -73,6 +93,8 @@ def summary_table(summary: RunSummary) -> Table:
     for name, count in summary.outcomes.items():
         if count:
             table.add_row(name, str(count), style="red" if name == "dead" else None)
+        for code, refused in summary.reasons.get(name, {}).items() if count else ():
+            table.add_row(f"  {escape(code)}", str(refused), style="dim")
     if summary.missing:
         table.add_row("without an outcome", str(summary.missing), style="red")
     table.add_row("seconds", f"{summary.seconds:.1f}")

@@ -14,8 +14,10 @@ from pipeline.flink.tables import BatchTables
 from pipeline.kafka.settings import KafkaSink
 
 
-def count(sink: KafkaSink, bootstrap: str, run_id: str, first: Bounds, last: Bounds, state: Path) -> dict[str, int]:
-    """Outcome -> input lines of a run that have it.
+def count(
+    sink: KafkaSink, bootstrap: str, run_id: str, first: Bounds, last: Bounds, state: Path
+) -> dict[tuple[str, str], int]:
+    """(outcome, the code of its reason where it is a refusal) -> input lines of a run that have it.
 
     A record that was written twice counts once: its `origin` header tells the line that it answers. Lines of files have
     no offset; there each record counts.
@@ -38,7 +40,7 @@ def count(sink: KafkaSink, bootstrap: str, run_id: str, first: Bounds, last: Bou
 
 def _counted(
     tables: BatchTables, sink: KafkaSink, bootstrap: str, run_id: str, first: Bounds, topics: Bounds
-) -> dict[str, int]:
+) -> dict[tuple[str, str], int]:
     views = []
     for number, (topic, ends) in enumerate(sorted(topics.items())):
         starts = first.get(topic, {})
@@ -56,16 +58,18 @@ def _counted(
             f" WITH ({quoted(options)})"
         )
         views.append(
-            f"SELECT JSON_VALUE(`value`, '$.outcome') AS outcome, DECODE(`headers`['origin'], 'UTF-8') AS origin"  # noqa: S608 (our own names)
+            "SELECT JSON_VALUE(`value`, '$.outcome') AS outcome, DECODE(`headers`['origin'], 'UTF-8') AS origin,"  # noqa: S608 (our own names)
+            " CASE WHEN JSON_VALUE(`value`, '$.outcome') IN ('rejected', 'dead')"
+            " THEN SPLIT_INDEX(JSON_VALUE(`value`, '$.reason'), ':', 0) END AS code"
             f" FROM counted_{number} WHERE DECODE(`headers`['run'], 'UTF-8') = '{run_id}'"
         )
     union = " UNION ALL ".join(views)
     query = (
-        "SELECT outcome, COUNT(DISTINCT CASE WHEN origin LIKE '%:%' THEN origin END) +"  # noqa: S608 (our own names)
+        "SELECT outcome, COALESCE(code, '') AS code, COUNT(DISTINCT CASE WHEN origin LIKE '%:%' THEN origin END) +"  # noqa: S608 (our own names)
         " COUNT(CASE WHEN origin NOT LIKE '%:%' THEN 1 END) AS n"
-        f" FROM ({union}) WHERE outcome IS NOT NULL GROUP BY outcome"
+        f" FROM ({union}) WHERE outcome IS NOT NULL GROUP BY outcome, code"
     )
-    return {str(row["outcome"]): int(row["n"]) for row in tables.query(query)[0]}
+    return {(str(row["outcome"]), str(row["code"])): int(row["n"]) for row in tables.query(query)[0]}
 
 
 def offsets(partitions: dict[int, int]) -> str:

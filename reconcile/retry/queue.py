@@ -91,6 +91,14 @@ class RetryQueue:
         waiting, batches = pipe.execute()
         return int(waiting) + sum(len(ids.split()) for ids in batches)
 
+    def due_between(self, run_id: str) -> tuple[float, float] | None:
+        """When the first and the last entry of a run are due, epoch seconds; None where none waits."""
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.zrange(keys.due(run_id), 0, 0, withscores=True)
+        pipe.zrange(keys.due(run_id), -1, -1, withscores=True)
+        first, last = pipe.execute()
+        return (float(first[0][1]), float(last[0][1])) if first else None
+
     def size(self) -> int:
         """Entries of all runs."""
         count: Any = self._redis.hlen(keys.ENTRIES)

@@ -102,6 +102,7 @@ def test_every_line_has_one_outcome_and_bad_ones_a_reason(done: Done, mode: str)
     assert set(bad) == {f"{mode}-{name}" for name in BAD} | {f"@{mode}.jsonl:{len(lines(mode)) - 1}"}
     assert summary["outcomes"]["rejected"] == len(bad)
     assert all(": " in r["reason"] for r in bad.values())
+    assert summary["reasons"] == {"rejected": Counter(r["reason"].partition(":")[0] for r in bad.values())}
 
 
 @pytest.mark.parametrize("mode", MODES)
