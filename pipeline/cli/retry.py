@@ -55,6 +55,7 @@ def list_(
     folder, now = state_folder(state), time.time()
     with _queue(folder) as queue:
         found = sorted(queue.entries(lambda each: chosen.matches(each, now)), key=lambda each: each.due_at)
+        _name_others(queue, chosen, found)
     on_the_way = len(folders.handed_files(folder))
     if as_json:
         causes = Counter(f"{each.error}: {each.plugin}" if each.plugin else each.error for each in found)
@@ -88,6 +89,7 @@ def replay(
     with _queue(state_folder(state)) as queue:
         found = list(queue.entries(lambda each: chosen.matches(each, now)))
         changed = queue.replay(found, now)
+        _name_others(queue, chosen, found)
     _tell({"matched": len(found), "replayed": changed}, as_json, f"{changed} of {len(found)} are due now")
     _name_absent(chosen, found)
 
@@ -115,6 +117,7 @@ def drop(
     with _queue(state_folder(state)) as queue:
         found = list(queue.entries(lambda each: chosen.matches(each, now)))
         changed = queue.drop(found, reason, now)
+        _name_others(queue, chosen, found)
     _tell({"matched": len(found), "dropped": changed}, as_json, f"{changed} of {len(found)} are given up")
     _name_absent(chosen, found)
 
@@ -157,6 +160,21 @@ def _name_absent(chosen: Selection, found: list[Entry]) -> None:
         told = f"[red]sosie:[/red] {names} {'does' if len(absent) == 1 else 'do'} not wait, or not so as asked"
         output.err.print(f"{told} [dim]→ sosie content get {escape(absent[0])}[/dim]", soft_wrap=True)
         raise typer.Exit(output.EXIT_FAILED)
+
+
+def _name_others(queue: RetryQueue, chosen: Selection, found: list[Entry]) -> None:
+    """Nothing failed in the plug-in that a person named: those in which something did, since the name may be wrong.
+
+    No failure: a plug-in of which nothing waits is a good answer, too.
+    """
+    if found or not chosen.plugin:
+        return
+    failed = Counter(entry.plugin for entry in queue.entries() if entry.plugin)
+    if not failed or any(chosen.plugin in (name, name.partition("@")[0]) for name in failed):
+        return  # the name is right, and another condition took all away; or nothing waits for any plug-in's sake
+    told = ", ".join(f"{name} ({count})" for name, count in failed.most_common(8))
+    line = f"nothing waits that failed in {chosen.plugin!r}; what waits failed in {told}"
+    output.err.print(f"[yellow]sosie:[/yellow] {escape(line)}", soft_wrap=True)
 
 
 def _row(entry: Entry, now: float) -> dict[str, object]:

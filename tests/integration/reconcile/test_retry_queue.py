@@ -14,11 +14,14 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from local_redis import LocalRedis
+from typer.testing import CliRunner
 
 from deploy.addresses import GivenAddresses
 from deploy.parts import retry_pump
 from deploy.parts.part import Site
+from deploy.record import PartRecord, StackRecord, save
 from materials.errors import Overloaded, Retryable
+from pipeline.cli.main import app
 from reconcile.retry import folders, keys
 from reconcile.retry.admission import Admission
 from reconcile.retry.entry import Entry, from_returned_line, to_line
@@ -109,6 +112,8 @@ def test_an_entry_waits_until_it_is_due_and_comes_back_once(store: Any, state: P
     hand_over(state, "job-1-a", [entry(1, 10.0), entry(2, 30.0), entry(3, 20.0)])
     assert pump.step() == {"in": 3, "out": 0}
     assert folders.handed_files(state) == []
+    assert RetryQueue(store).due_between(RUN) == (10.0, 30.0)
+    assert RetryQueue(store).due_between("another-run") is None
     seen = []
     for now.at in (10.0, 20.0, 20.0, 30.0):
         pump.step()
@@ -289,3 +294,24 @@ def test_replay_and_drop_are_idempotent_and_touch_only_what_waits(store: Any, st
         0,
     ]
     assert queue.size() == 1
+
+
+def test_a_plugin_that_nothing_waits_for_is_told_with_those_that_something_waits_for(
+    local_redis: LocalRedis, store: Any, state: Path
+) -> None:
+    parts = {"redis": PartRecord(name="redis", state="given", address=local_redis.url)}
+    save(state, StackRecord(ready=True, parts=parts))
+
+    def asked(*arguments: str) -> str:
+        done = CliRunner().invoke(app, ["retry", *arguments, "--state", str(state)], env={"COLUMNS": "200"})
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    other = "nothing waits that failed in 'image-embeding'; what waits failed in image-embedding@1 (2), image-ocr@1 (1)"
+    assert "failed in" not in asked("list", "--plugin", "image-embeding"), "an empty queue says only that"
+    RetryQueue(store).ingest("a", [entry(1, 4e9), entry(2, 4e9), entry(3, 4e9, plugin="image-ocr@1")], 0.0)
+    for command in ("list", "replay", "drop"):
+        assert other in asked(command, "--plugin", "image-embeding")
+    assert RetryQueue(store).size() == 3
+    assert "failed in" not in asked("list", "--plugin", "image-embedding", "--biz", "ads"), "the name is right"
+    assert "3 wait" in asked("list")
