@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -26,11 +27,14 @@ from kafka_broker import (
     visible_topics,
 )
 from photos import photo
+from readme import examples
 from scenes import write_jpeg
 from sosie_system import System, results, sosie, start_sosie
 
 from deploy.flink import start_session_cluster
+from deploy.record import PartRecord, StackRecord, save
 from materials.errors import SosieError
+from materials.parsing import parse_line
 from reconcile.ledger.rows import rows_folder
 
 pytestmark = pytest.mark.stack
@@ -113,6 +117,7 @@ def test_a_running_job_takes_what_comes_and_follows_a_changed_rule(
     summary = json.loads(out)
     assert sum(summary["outcomes"].values()) == summary["lines"]
     assert summary["outcomes"]["rejected"] == 2
+    assert summary["reasons"] == {"rejected": {"broken_json": 2}}
 
 
 def _until_routed(broker: Broker, topic: str, source: str, **fields: Any) -> dict[str, Any]:
@@ -274,6 +279,22 @@ def test_a_topic_that_is_not_there_is_told_before_anything_runs(system: System, 
     done = sosie("run", write_spec(tmp_path, broker, "k4", sink, topic="k4"), "--state", system.state, code=2)
     assert "no topic k4" in done.stderr
     assert "sosie topics create" in done.stderr
+
+
+def test_the_page_puts_records_into_a_topic(broker: Broker, tmp_path: Path) -> None:
+    _, code = examples("docs/kafka.md")["put"]
+    script = tmp_path / "put.py"
+    script.write_text(code)
+    parts = {"kafka": PartRecord(name="kafka", state="given", address=broker.address)}
+    save(tmp_path / "state", StackRecord(ready=True, parts=parts))
+    broker.topics("k9")
+    command = [sys.executable, str(script), str(tmp_path / "state"), "k9"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "2 records are in k9\n"
+    found = by_key(broker.read(["k9"], 2))
+    for key in ("P1", "P2"):
+        assert parse_line(found[key].value, "k9:0").material_id == key
 
 
 def test_the_admin_logs_in_with_a_secret_out_of_a_file(broker: Broker, tmp_path: Path) -> None:
