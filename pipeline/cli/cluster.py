@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -53,8 +54,9 @@ def up(
     else:
         output.out.print(
             f"{running.rest_url}  ({running.taskmanagers} × {running.slots} slots); "
-            f"submit: sosie submit JOB.yaml --cluster {running.rest_url}",
+            f"submit: {submit_hint(running.rest_url, system)}",
             soft_wrap=True,
+            markup=False,
         )
 
 
@@ -66,6 +68,11 @@ def down(state: output.StateOption = None, as_json: output.JsonOption = False) -
         output.print_json({"stopped": stopped})
     else:
         output.out.print(f"stopped: {', '.join(stopped)}" if stopped else "nothing ran")
+
+
+def submit_hint(rest_url: str, system: Path) -> str:
+    """The next command, to be copied: it names the state folder, whatever the spec or the environment says."""
+    return f"sosie submit JOB.yaml --cluster {rest_url} --state {shlex.quote(str(system))}"
 
 
 def _zookeeper(system: Path, ha: bool | None) -> str:

@@ -215,9 +215,27 @@ def _running(record: JobRecord) -> FlinkRest:
     rest = FlinkRest(record.last.cluster)
     state = rest.state(record.last.job_id)
     if state is None or state in ENDED:
-        told = "is not known to its cluster any more" if state is None else f"is {state}"
-        raise UsageError(f"{record.run_id} does not run: it {told}", "see `sosie jobs list`")
+        told, remedy = why_not_running(record, state)
+        raise UsageError(f"{record.run_id} does not run: {told}", remedy)
     return rest
+
+
+def why_not_running(record: JobRecord, state: str | None) -> tuple[str, str]:
+    """What became of a run, and what can be done.
+
+    Args:
+        state: its cluster's word; None: it knows nothing of the job.
+    """
+    resume = f"go on with: sosie jobs resume {record.run_id}"
+    if record.wish == "stop":
+        return f"it was stopped already, with the savepoint {record.savepoint}", resume
+    if record.wish == "cancel":
+        return "it was cancelled already; its newest checkpoint is kept", resume
+    if state == "FINISHED":
+        return "it has read its input to the end", "its results are in its sink; nothing is left to stop"
+    if state is None:
+        return "its cluster has lost it (a cluster without --ha forgets its jobs when it ends)", resume
+    return f"it is {state} on its cluster", f"look at its state: sosie jobs list; then {resume}"
 
 
 def _refuse_running(record: JobRecord) -> None:

@@ -183,7 +183,7 @@ def test_a_cancelled_job_goes_on_from_its_newest_checkpoint(system: System, job:
     found = job.listed()
     assert found.state == "CANCELED"
     assert Path(found.restore_point).name.startswith("chk-")
-    with pytest.raises(UsageError, match="does not run: it is CANCELED"):
+    with pytest.raises(UsageError, match="does not run: it was cancelled already"):
         control.stop(system.state, "jobs-a")
     job.drop("k", 20)
     system.ask("jobs", "resume", "jobs-a", "--parallelism", "1")

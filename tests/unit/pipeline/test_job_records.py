@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from materials.errors import UsageError
+from pipeline.cli.cluster import submit_hint
+from pipeline.job_control import control
 from pipeline.job_control.records import Incarnation, JobRecord, find, load_all, newest_restore_point, save
+from pipeline.job_control.rest import FlinkRest
 
 
 def record(run_id: str, name: str = "news", began: float = 1.0, wish: str = "run") -> JobRecord:
@@ -56,3 +60,31 @@ def test_the_newest_complete_picture_is_the_one_to_go_on_from(tmp_path: Path) ->
     newer = picture("checkpoints/r1/job2/chk-9", 50)
     picture("checkpoints/r1/job2/chk-10", 60, complete=False)
     assert newest_restore_point(tmp_path, "r1") == newer
+
+
+@pytest.mark.parametrize(
+    ("wish", "state", "told", "remedy"),
+    [
+        ("stop", "FINISHED", "it was stopped already, with the savepoint /save/1", "sosie jobs resume r1"),
+        ("stop", None, "it was stopped already, with the savepoint /save/1", "sosie jobs resume r1"),
+        ("cancel", "CANCELED", "it was cancelled already", "sosie jobs resume r1"),
+        ("run", "FINISHED", "it has read its input to the end", "nothing is left to stop"),
+        ("run", "FAILED", "it is FAILED on its cluster", "sosie jobs list"),
+        ("run", None, "its cluster has lost it", "sosie jobs resume r1"),
+    ],
+)
+def test_a_job_that_does_not_run_is_told_as_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: str, state: str | None, told: str, remedy: str
+) -> None:
+    monkeypatch.setattr(FlinkRest, "state", lambda _rest, _job: state)
+    save(tmp_path, msgspec.structs.replace(record("r1", wish=wish), savepoint="/save/1"))
+    with pytest.raises(UsageError) as caught:
+        control.stop(tmp_path, "news")
+    assert caught.value.message.startswith(f"r1 does not run: {told}")
+    assert remedy in caught.value.remedy
+
+
+def test_the_hint_to_submit_names_the_state_folder(tmp_path: Path) -> None:
+    hint = submit_hint("http://127.0.0.1:8081", tmp_path / "my state")
+    named = shlex.split(hint)
+    assert named[named.index("--state") + 1] == str(tmp_path / "my state")
