@@ -15,6 +15,7 @@ from pipeline.gateway.backend import Backend
 from pipeline.gateway.edge import LIVE, Edge
 from pipeline.gateway.lookup_routes import lookup_routes
 from pipeline.gateway.metrics import GatewayMetrics
+from pipeline.gateway.mistakes import of_validation
 from pipeline.gateway.page import page_routes
 from pipeline.gateway.problems import MEDIA_TYPE, Problem, add_handlers
 from pipeline.gateway.request_limits import RequestLimits
@@ -25,15 +26,18 @@ from pipeline.gateway.strictness import known_query
 from vector_index.tokens import Gate
 
 PROBLEMS = {
-    "400": "The body cannot be parsed.",
+    "400": "The body is no JSON; the detail says where.",
     "401": "A token is needed.",
-    "404": "There is no such thing.",
+    "404": "There is no such thing, or its name cannot be one.",
     "408": "The body came too slowly.",
     "413": "The body is too large.",
-    "415": "The body is of another type.",
+    "415": "The body is of another type, or says none.",
     "422": "A field is wrong; `errors` names it.",
     "503": "Overloaded, or a part is away; ask again after Retry-After.",
 }
+
+OF_BODIES = ("400", "408", "413", "415")
+"""Only where there is a body to be wrong."""
 
 
 def make_app(settings: GatewaySettings, make_backend: Callable[[GatewaySettings], Backend] = Backend) -> ASGIApp:
@@ -64,7 +68,7 @@ def make_app(settings: GatewaySettings, make_backend: Callable[[GatewaySettings]
         openapi_url=None,
         redirect_slashes=False,
     )
-    add_handlers(app)
+    add_handlers(app, of_validation)
     return Edge(RequestLimits(app, settings), gate, settings.hosts, metrics)
 
 
@@ -125,6 +129,8 @@ def _openapi(app: FastAPI, secured: bool) -> dict[str, Any]:
                 if status == "401" and not (secured and not path.startswith("/health")):
                     continue
                 if not path.startswith("/v1") and status not in ("401", "422"):
+                    continue
+                if status in OF_BODIES and "requestBody" not in operation:
                     continue
                 responses[status] = {"description": description, "content": content}
             if secured and not path.startswith("/health"):

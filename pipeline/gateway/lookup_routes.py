@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from pipeline.gateway.backend import Backend
 from pipeline.gateway.metrics import GatewayMetrics
+from pipeline.gateway.mistakes import json_only
 from pipeline.gateway.problems import ProblemError
 from pipeline.gateway.schemas import (
     CONTENT_ID_PATTERN,
@@ -52,7 +53,7 @@ def lookup_routes(backend: Backend, metrics: GatewayMetrics) -> APIRouter:
             raise _no_material(material_id, policy)
         return found.material
 
-    @router.post("/lookup", tags=["materials"])
+    @router.post("/lookup", tags=["materials"], dependencies=[Depends(json_only)])
     async def lookup(body: LookupRequest) -> LookupAnswer:
         """The content IDs of up to 1,000 materials, in their order; unknown ones are null."""
         metrics.materials.inc(len(body.material_ids))

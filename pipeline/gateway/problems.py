@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -18,7 +17,6 @@ from materials.errors import Overloaded, Permanent, Rejected, Retryable, UsageEr
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:sosie:problem:"
-_SHOWN_ERRORS = 20
 
 
 class FieldProblem(BaseModel):
@@ -116,34 +114,19 @@ def _of_http(error: HTTPException) -> ProblemError:
     )
 
 
-def _of_validation(error: RequestValidationError) -> ProblemError:
-    fields = [_field(each) for each in error.errors()[:_SHOWN_ERRORS]]
-    first = fields[0]
-    return ProblemError(422, "invalid-request", f"{first.field}: {first.problem}", first.remedy, fields)
+def add_handlers(app: FastAPI, of_validation: Callable[[RequestValidationError], ProblemError]) -> None:
+    """Every error of an app becomes a problem document.
 
-
-def _field(error: Mapping[str, Any]) -> FieldProblem:
-    """What pydantic found, without the value itself: it may be long, or a secret."""
-    place = ".".join(str(part) for part in error["loc"])
-    context = error.get("ctx", {})
-    wanted = ", ".join(f"{name} {value}" for name, value in context.items() if isinstance(value, str | int | float))
-    remedy = f"expected: {wanted}" if wanted else ""
-    if error["type"] == "missing":
-        remedy = "send it"
-    if error["type"] == "extra_forbidden":
-        remedy = "leave it out"
-    return FieldProblem(field=place[:200], problem=str(error["msg"])[:300], remedy=remedy[:300])
-
-
-def add_handlers(app: FastAPI) -> None:
-    """Every error of an app becomes a problem document."""
+    Args:
+        of_validation: what a request got wrong, in words.
+    """
 
     async def handle(request: Request, error: Exception) -> Response:
         path = request.url.path
         if isinstance(error, ProblemError):
             return document(error, path)
         if isinstance(error, RequestValidationError):
-            return document(_of_validation(error), path)
+            return document(of_validation(error), path)
         if isinstance(error, HTTPException):
             return document(_of_http(error), path)
         if isinstance(error, ClientDisconnect):

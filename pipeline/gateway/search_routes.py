@@ -11,6 +11,7 @@ from pipeline.gateway.backend import Backend
 from pipeline.gateway.bodies import uploaded
 from pipeline.gateway.lookup_routes import PolicyQuery
 from pipeline.gateway.metrics import GatewayMetrics
+from pipeline.gateway.mistakes import json_only
 from pipeline.gateway.problems import ProblemError
 from pipeline.gateway.schemas import Match, SearchAnswer, TextSearchRequest
 from pipeline.gateway.settings import MAX_K, GatewaySettings
@@ -33,7 +34,7 @@ def search_routes(backend: Backend, metrics: GatewayMetrics, settings: GatewaySe
     """The routes over a backend."""
     router = APIRouter(prefix="/v1/search", tags=["search"], dependencies=[Depends(known_query)])
 
-    @router.post("/text")
+    @router.post("/text", dependencies=[Depends(json_only)])
     async def search_text(body: TextSearchRequest) -> SearchAnswer:
         """Posts whose text shares content with this one."""
         metrics.searches.labels("text").inc()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import socket
@@ -35,6 +36,9 @@ def answer_to(address: str, request: Request) -> bytes:
                 received += chunk
         except (ConnectionResetError, BrokenPipeError):
             pass  # the server had read enough
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:  # it had ended the connection before we ended our side
+                raise
     return received
 
 

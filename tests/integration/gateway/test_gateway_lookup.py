@@ -125,9 +125,9 @@ def test_evidence_of_a_decision(world: World) -> None:
     [
         ("/v1/materials/g1?polcy=feed", "query.polcy", "did you mean policy?"),
         ("/v1/materials/g1?policy=feed&policy=feed", "query.policy", "give it once"),
-        ("/v1/materials/not%20an%20id", "path.material_id", "pattern"),
-        (f"/v1/content/{ABSENT}/members?limit=0", "query.limit", "1"),
-        (f"/v1/content/{ABSENT}/members?after=x", "query.after", ""),
+        ("/v1/materials/g1?policy=Feed!", "query.policy", "as in feed"),
+        (f"/v1/content/{ABSENT}/members?limit=0", "query.limit", "send 1 or more"),
+        (f"/v1/content/{ABSENT}/members?after=x", "query.after", "send a whole number"),
         ("/health?verbose=1", "query.verbose", "known: none"),
     ],
 )
@@ -137,6 +137,69 @@ def test_mistakes_name_the_field_and_the_remedy(world: World, path: str, field: 
     assert remedy in problem["errors"][0]["remedy"]
 
 
+@pytest.mark.parametrize(
+    ("body", "field", "remedy"),
+    [
+        ({"material_ids": "g1"}, "body.material_ids", 'send a list, as in ["P1", "P2"]'),
+        ({"material_ids": [7]}, "body.material_ids.0", "send a text in quotation marks"),
+        ({"material_ids": []}, "body.material_ids", "send at least 1"),
+        ({"material_ids": ["not an id"]}, "body.material_ids.0", "P1/0 is a post's first medium"),
+        ({"material_ids": ["g1"], "policy": "Feed"}, "body.policy", "as in feed"),
+        ({}, "body.material_ids", "send it"),
+        ({"material_ids": ["g1"], "limit": 3}, "body.limit", "leave it out"),
+        (["g1"], "body", 'send a JSON object, as in {"material_ids": ["P1"]}'),
+        ("g1", "body", 'send a JSON object, as in {"material_ids": ["P1"]}'),
+    ],
+)
+def test_a_wrong_body_is_told_what_would_be_right(world: World, body: Any, field: str, remedy: str) -> None:
+    answer = world.http.post("/v1/lookup", json=body)
+    assert answer.status_code == 422
+    [error] = answer.json()["errors"]
+    assert error["field"] == field
+    assert remedy in error["remedy"] == answer.json()["remedy"]
+    assert "pattern" not in answer.text, "no regular expressions for people"
+
+
+@pytest.mark.parametrize("path", ["/v1/lookup", "/v1/search/text"])
+def test_a_body_that_is_no_json_is_told_where(world: World, path: str) -> None:
+    as_json = {"content-type": "application/json"}
+    broken = world.http.post(path, content=b'{\n  "material_ids": ["g1",]\n}', headers=as_json)
+    assert broken.status_code == 400
+    assert broken.json()["type"].endswith("malformed-body")
+    assert "line 2, column 25 " in broken.json()["detail"]
+    for wrong in ({}, {"content-type": "text/plain"}, {"content-type": "application/x-www-form-urlencoded"}):
+        refused = world.http.post(path, content=b'{"material_ids": ["g1"]}', headers=wrong)
+        assert refused.status_code == 415, refused.text
+        assert "Content-Type: application/json" in refused.json()["remedy"]
+        assert refused.headers["accept"] == "application/json"
+    nothing = world.http.post(path)
+    assert (nothing.status_code, nothing.json()["errors"][0]["field"]) == (422, "body")
+    fine = world.http.post("/v1/lookup", content=b'{"material_ids": ["g1"]}', headers={"content-type": "x"} | as_json)
+    assert fine.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/v1/content/nope", "unknown-content"),
+        ("/v1/content/nope/members", "unknown-content"),
+        ("/v1/materials/not%20an%20id", "unknown-material"),
+        ("/v1/materials/not%20an%20id/evidence", "unknown-material"),
+    ],
+)
+def test_what_cannot_be_a_name_is_not_there(world: World, path: str, kind: str) -> None:
+    problem = ask(world, path, 404)
+    assert problem["type"].endswith(kind)
+    assert "not written like" in problem["detail"]
+    assert problem["remedy"]
+
+
+def test_the_document_tells_of_bodies_only_where_there_is_one(world: World) -> None:
+    paths = world.http.get("/openapi.json").json()["paths"]
+    assert {"400", "404", "415", "422"} <= paths["/v1/lookup"]["post"]["responses"].keys()
+    assert paths["/v1/content/{content_id}"]["get"]["responses"].keys() == {"200", "404", "422", "503"}
+
+
 def test_other_refusals(world: World) -> None:
     unknown = ask(world, "/v1/materials/g1?policy=feet", 404)
     assert "did you mean 'feed'" in unknown["remedy"]
@@ -144,9 +207,10 @@ def test_other_refusals(world: World) -> None:
     wrong = world.http.put("/v1/materials/g1")
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET")
     broken = world.http.post("/v1/lookup", content=b"{", headers={"content-type": "application/json"})
-    assert broken.status_code == 422
+    assert broken.status_code == 400
     deep = world.http.post("/v1/lookup", content=b"[" * 200_000, headers={"content-type": "application/json"})
     assert deep.status_code in (400, 422)
+    assert "malformed-body" in deep.json()["type"]
     large = world.http.post("/v1/lookup", content=b" " * (1 << 21))
     assert large.status_code == 413
     stranger = world.http.get("/v1/materials/g1", headers={"host": "evil.example"})
