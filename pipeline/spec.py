@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -17,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator
 
 from materials.errors import UsageError
+from pipeline import spec_mistakes
 from pipeline.job_settings import Checkpoints, Restart, StateBackend
 from pipeline.kafka.settings import KafkaSink, KafkaSource
 
@@ -133,7 +133,7 @@ class Tracing(_Frozen):
     slow_ms: Annotated[float, Field(gt=0)] = 1000.0
     max_mb: Annotated[int, Field(ge=1)] = 256
     max_days: Annotated[float, Field(gt=0)] = 7.0
-    otlp: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
+    otlp: Annotated[str, Field(pattern=spec_mistakes.COLLECTOR)] = ""
 
 
 class Threads(_Frozen):
@@ -190,7 +190,7 @@ class Registered(_Frozen):
 class JobSpec(_Frozen):
     """One job. See `docs/job-spec.md`."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    name: Annotated[str, Field(pattern=spec_mistakes.JOB_NAME)]
     mode: Literal["batch", "streaming"] = "streaming"
     source: Source
     sink: Sink
@@ -297,7 +297,8 @@ def _check_source(source: Source, spec_path: Path) -> None:
         )
 
 
-def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+def _model_at(location: tuple[int | str, ...]) -> type[BaseModel]:
+    """The innermost model on the way to a place."""
     model: type[BaseModel] = JobSpec
     for at, step in enumerate(location):
         if isinstance(step, int) or step in _KINDS:  # a place in a list of models, or which of two models
@@ -305,16 +306,18 @@ def _fields_at(location: tuple[int | str, ...]) -> list[str]:
         field = model.model_fields.get(step)
         among = get_args(field.annotation) if field else ()
         chosen = _KINDS.index(str(location[at + 1])) if at + 1 < len(location) and location[at + 1] in _KINDS else 0
-        inner = (_unwrapped(among[chosen]) if among else field.annotation) if field else None
+        inner = _model_among(among, chosen) if among else field.annotation if field else None
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             break
         model = inner
-    return list(model.model_fields)
+    return model
 
 
-def _unwrapped(annotation: Any) -> Any:
-    """A model without its tag."""
-    return get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation
+def _model_among(among: tuple[Any, ...], chosen: int) -> Any:
+    """A model without its tag: of a list's entries, of what may be absent, or of two kinds the one that is meant."""
+    found = [get_args(each)[0] if hasattr(each, "__metadata__") else each for each in among]
+    models = [each for each in found if isinstance(each, type) and issubclass(each, BaseModel)]
+    return models[min(chosen, len(models) - 1)] if models else None
 
 
 def _explain_error(error: ValidationError) -> str:
@@ -323,17 +326,18 @@ def _explain_error(error: ValidationError) -> str:
     first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     where = ".".join(str(step) for step in first["loc"] if step not in _KINDS)
     if first["type"] == "extra_forbidden":
-        known = _fields_at(first["loc"][:-1])
+        known = list(_model_at(first["loc"][:-1]).model_fields)
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
         return f"unknown key `{where}`; {hint}"
     if first["type"] == "union_tag_invalid":
+        if not isinstance(first.get("input"), dict):
+            return f"`{where}` is {first.get('input')!r}; write `{where}: {{kind: files, path: FOLDER}}`"
         return f"`{where}.kind` must be one of {', '.join(_KINDS)}"
     if first["type"] == "missing":
         return f"`{where}` is missing"
-    got = first.get("input")
-    shown = f" (got {_one_line(repr(got))[:60]})" if not isinstance(got, dict) else ""
-    return f"`{where}`: {_one_line(re.sub(r'^Value error, ', '', first['msg']))}{shown}"
+    field = _model_at(first["loc"][:-1]).model_fields.get(str(first["loc"][-1]))
+    return spec_mistakes.sentence(where, first, field, list(_model_at(first["loc"]).model_fields))
 
 
 def _one_line(text: str) -> str:
