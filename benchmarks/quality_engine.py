@@ -1,7 +1,7 @@
 """Quality of the engine in this process: references, then queries are assigned, and the queries' answers are scored.
 
     python -m benchmarks.quality_engine FOLDER [--kind video] [--policy feed] [--cache DIR]
-                                       [--image-model MODEL] [--fusion WEIGHTS.json]
+                                       [--image-model MODEL] [--fusion WEIGHTS.json] [--without image-local]
 
 FOLDER is a copy-detection set as `benchmarks/quality.py` takes it, which runs the same through the whole job: here are
 the features of the real plug-ins, the engine's log, recall, rankers and content IDs, without Flink and model servers.
@@ -17,7 +17,7 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # before numpy
 import argparse
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import msgspec
@@ -57,6 +57,21 @@ def answers(given: BenchSet, policy: str, judges: Mapping[Kind, Ranker]) -> list
     return found
 
 
+def lacking(given: BenchSet, plugins: Collection[str]) -> BenchSet:
+    """The set as a job sees it that does not name these plug-ins."""
+    references, queries = (
+        [
+            msgspec.structs.replace(
+                one,
+                features={key: value for key, value in one.features.items() if key.partition("@")[0] not in plugins},
+            )
+            for one in items
+        ]
+        for items in (given.references, given.queries)
+    )
+    return BenchSet(given.kind, references, queries, given.attacks)
+
+
 def main() -> None:
     """Assign, score, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -64,13 +79,14 @@ def main() -> None:
     parser.add_argument("--kind", choices=list(KINDS), default="video")
     parser.add_argument("--policy", default="feed")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "sosie-bench-features")
+    parser.add_argument("--without", action="append", default=[], metavar="PLUGIN", help="leave its features out")
     add_options(parser)
     options = parser.parse_args()
     given = load(options.folder.resolve(), options.kind, options.cache, options.image_model)
     if given is None:
         parser.error(f"{options.folder} holds nothing of kind {options.kind}")
     truths = msgspec.convert(rows(options.folder / options.kind / "gt.jsonl"), list[Truth])
-    score = score_pairs(truths, answers(given, options.policy, rankers(options.fusion)))
+    score = score_pairs(truths, answers(lacking(given, options.without), options.policy, rankers(options.fusion)))
     by_attack = {name: [found.n, round(found.recall_at_p90, 3)] for name, found in score.by_attack.items()}
     print(
         json.dumps(
