@@ -9,8 +9,9 @@ The real server on a copy of a prepared state, clients in processes of their own
 bare loop take the same batches in turn, round by round; `ratio` is the median of the rounds' ratios of items a second,
 `cpu_ratio` the same by processor time (clients included), which other work on the machine disturbs less. `--nprobe` is
 the same for both; without it, the smallest at which the bare index finds 0.999 of the planted near-duplicates that
-exact search has among its first five. Vectors and built indexes are kept under `$SOSIE_BENCH_CACHE` (default
-`~/.cache/sosie/benchmarks/index`). The last line is JSON.
+exact search has among its first five. Of these cells the service leaves out those that are far behind the nearest
+(`Probe`, as shipped); with `--cell-margin 2` it searches them all, as the bare loop does. Vectors and built indexes are
+kept under `$SOSIE_BENCH_CACHE` (default `~/.cache/sosie/benchmarks/index`). The last line is JSON.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class Setting(msgspec.Struct, frozen=True):
     nprobe: int
     cores: int
     memory: int
+    margin: float
 
 
 def judged_truth(base: Any, stream: Stream, setting: Setting) -> Truth:
@@ -205,9 +207,10 @@ def measure(setting: Setting, batches: list[int]) -> dict[str, Any]:
         setting = msgspec.structs.replace(setting, nprobe=smallest_nprobe(bare, stream, truth))
     bare_found = found_by_bare(bare, stream, truth, setting.nprobe)
     with tempfile.TemporaryDirectory(prefix="index-", dir=cache_folder()) as folder:
-        with running(Path(folder) / "empty", setting.nprobe, setting.memory) as service:
+        with running(Path(folder) / "empty", setting.nprobe, setting.margin, setting.memory) as service:
             empty = service.rss()
-        with running(copied(state, Path(folder) / "state"), setting.nprobe, setting.memory) as service:
+        place = copied(state, Path(folder) / "state")
+        with running(place, setting.nprobe, setting.margin, setting.memory) as service:
             held = service.rss() - empty
             clients = Clients(setting.clients, service.address)
             run = Measured(service, clients, bare, stream, setting)
@@ -218,6 +221,7 @@ def measure(setting: Setting, batches: list[int]) -> dict[str, Any]:
                 "n": setting.n,
                 "clients": setting.clients,
                 "nprobe": setting.nprobe,
+                "cell_margin": setting.margin,
                 "bare_found": round(bare_found, 4),
                 "bytes_per_vector": round(held / setting.n),
                 "bytes_per_vector_after": round((service.rss() - empty) / (setting.n + needed)),
@@ -268,6 +272,12 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--nprobe", type=int, default=0, help="cells searched, by both; 0: the smallest that suffices")
     parser.add_argument(
+        "--cell-margin",
+        type=float,
+        default=SegmentSettings().cell_margin,
+        help="of our service alone; 2: it searches all of nprobe, as the bare loop does",
+    )
+    parser.add_argument(
         "--memory", type=int, default=SegmentSettings().memory >> 20, metavar="MB", help="of 8-bit codes"
     )
     parser.add_argument("--engine", default="", help="a peer of benchmarks/peers instead of our service")
@@ -282,7 +292,15 @@ def main() -> None:
     answers = []
     for n in sizes:
         setting = Setting(
-            n, args.clients, args.rounds, args.items, args.judged, args.nprobe, os.cpu_count() or 1, args.memory << 20
+            n,
+            args.clients,
+            args.rounds,
+            args.items,
+            args.judged,
+            args.nprobe,
+            os.cpu_count() or 1,
+            args.memory << 20,
+            args.cell_margin,
         )
         if args.engine:
             answers.append(measure_peer(args.engine, setting, args.batch, args.seconds))

@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=8192)
     parser.add_argument("--warm", type=int, default=0, help="items before, that are not counted")
     parser.add_argument("--nprobe", type=int, default=SegmentSettings().nprobe)
+    parser.add_argument("--cell-margin", type=float, default=SegmentSettings().cell_margin)
     parser.add_argument("--profile", type=Path)
     args = parser.parse_args()
     base = base_vectors(args.n)
@@ -102,7 +103,7 @@ def main() -> None:
     stages = Stages()
     with tempfile.TemporaryDirectory(prefix="stages-", dir=cache_folder()) as folder:
         state = copied(cached_state(base), Path(folder) / "state")
-        storage = SegmentSettings(nprobe=args.nprobe)
+        storage = SegmentSettings(nprobe=args.nprobe, cell_margin=args.cell_margin)
         engine = Engine(state, default_rankers(), snapshot_every=10**9, storage=storage)
         through(engine, requests[: warm // args.batch], args.group, Stages())
         _profiled(args.profile, lambda: through(engine, requests[warm // args.batch :], args.group, stages))

@@ -42,12 +42,17 @@ def _free_port() -> int:
 
 
 @contextmanager
-def running(state: Path, nprobe: int, memory: int) -> Iterator[Service]:
-    """The service, until the block ends; no snapshot falls into a measurement. `memory`: bytes of 8-bit codes."""
+def running(state: Path, nprobe: int, margin: float, memory: int) -> Iterator[Service]:
+    """The service, until the block ends; no snapshot falls into a measurement.
+
+    Args:
+        margin: see `Probe`.
+        memory: bytes of 8-bit codes.
+    """
     address = f"127.0.0.1:{_free_port()}"
     command = [sys.executable, "-m", "vector_index.server", "--state", str(state), "--listen", address]
     command += ["--snapshot-every", str(10**9), "--nprobe", str(nprobe)]
-    command += ["--memory", str(memory >> 20)]
+    command += ["--cell-margin", str(margin), "--memory", str(memory >> 20)]
     root = Path(__file__).parents[2]
     # the bare loop's settings are not the service's: it chooses its own threads, as it does in production
     env = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "OPENBLAS_"))}

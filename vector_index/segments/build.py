@@ -26,6 +26,7 @@ from vector_index.segments.arrays import Matrix, Rows, faiss
 from vector_index.segments.codebook import POINTS_PER_CELL, Codebook, Codes, cells_for, load_codebook, train
 from vector_index.segments.exact import FULL, HALF
 from vector_index.segments.files import CODES, EXACT, ROWS, describe, read_description, write_index
+from vector_index.segments.settings import Probe
 
 CHUNK = 32_768
 EVERYTHING = (0, 2**62)
@@ -57,7 +58,7 @@ class Job(msgspec.Struct, frozen=True):
     train: bool
     out: str
     max_cells: int
-    nprobe: int
+    probe: Probe
     threads: int
     niceness: int
 
@@ -133,11 +134,11 @@ def build(job: Job) -> None:
     count = sum(len(part.rows) for part in parts)
     if job.train:
         sample = _sample(parts, POINTS_PER_CELL * cells_for(job.trained_at, job.max_cells))
-        codebook = train(sample, job.trained_at, job.codes, job.max_cells, job.nprobe)
+        codebook = train(sample, job.trained_at, job.codes, job.max_cells, job.probe)
         del sample
         codebook.save(Path(job.codebook))
     else:
-        codebook = load_codebook(Path(job.codebook), job.codes, job.trained_at, job.nprobe)
+        codebook = load_codebook(Path(job.codebook), job.codes, job.trained_at, job.probe)
     merged = codebook.empty()
     fresh = set()
     for number, part in enumerate(parts):

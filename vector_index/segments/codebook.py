@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vector_index.segments.arrays import Matrix, Places, faiss
+from vector_index.segments.settings import LEAST_CELLS, Probe
 
 Codes = Literal["sq8", "rabitq"]
 POINTS_PER_CELL = 39
@@ -48,14 +49,15 @@ class Codebook:
         error: beyond which a score by the codes is hardly ever off, for unit vectors; infinite for RaBitQ.
     """
 
-    def __init__(self, template: Any, codes: Codes, trained_at: int, nprobe: int) -> None:
+    def __init__(self, template: Any, codes: Codes, trained_at: int, probe: Probe) -> None:
         self._template = template
         self._quantizer = faiss.downcast_index(template.quantizer)
         self._recent: dict[bytes, int] = {}
         """Vectors that were searched for, and their nearest cell."""
         self.codes: Codes = codes
         self.trained_at = trained_at
-        self.nprobe = min(nprobe, int(template.nlist))
+        self.nprobe = min(probe.cells, int(template.nlist))
+        self._margin = probe.margin
         self._template.nprobe = self.nprobe
         centroids = np.asarray(self._quantizer.reconstruct_n(0, template.nlist), np.float32)
         trained = faiss.vector_to_array(template.sq.trained) if codes == "sq8" else np.zeros(0, np.float32)
@@ -82,13 +84,16 @@ class Codebook:
         return index
 
     def coarse(self, queries: Matrix) -> tuple[Matrix, Places]:
-        """Nearest cells [n, nprobe] and their inner products: for `search_preassigned` of every segment."""
-        found: tuple[Matrix, Places] = self._quantizer.search(queries, self.nprobe)
+        """Nearest cells [n, nprobe], -1 for those beyond the margin, and their inner products: for
+        `search_preassigned` of every segment."""
+        products, cells = self._quantizer.search(queries, self.nprobe)
         if len(self._recent) > RECENT:
             self._recent.clear()
-        first = found[1][:, 0].tolist()
+        first = cells[:, 0].tolist()
         self._recent.update((vector.tobytes(), cell) for vector, cell in zip(queries, first, strict=True))
-        return found
+        far = products[:, LEAST_CELLS:] < products[:, :1] - self._margin
+        cells[:, LEAST_CELLS:][far] = -1
+        return products, cells
 
     def nearest(self, vectors: Matrix) -> Places:
         """The cell [n] that each vector is stored in. What is stored was, as a rule, searched for just before."""
@@ -111,16 +116,16 @@ def _code_error(trained: NDArray[np.float32]) -> float:
     return DEVIATIONS * float(np.sqrt(np.square(steps).max() / 12.0))
 
 
-def load_codebook(path: Path, codes: Codes, trained_at: int, nprobe: int) -> Codebook:
+def load_codebook(path: Path, codes: Codes, trained_at: int, probe: Probe) -> Codebook:
     """Read a codebook.
 
     Raises:
         RuntimeError: FAISS cannot read it.
     """
-    return Codebook(faiss.read_index(str(path)), codes, trained_at, nprobe)
+    return Codebook(faiss.read_index(str(path)), codes, trained_at, probe)
 
 
-def train(sample: Matrix, count: int, codes: Codes, max_cells: int, nprobe: int) -> Codebook:
+def train(sample: Matrix, count: int, codes: Codes, max_cells: int, probe: Probe) -> Codebook:
     """Cells and ranges for a space of `count` vectors, from a sample of it [n, d]."""
     dim = sample.shape[1]
     cells = max(1, min(cells_for(count, max_cells), len(sample)))
@@ -137,4 +142,4 @@ def train(sample: Matrix, count: int, codes: Codes, max_cells: int, nprobe: int)
     index.cp.min_points_per_centroid = 1
     index.cp.max_points_per_centroid = POINTS_PER_CELL
     index.train(sample)
-    return Codebook(index, codes, count, nprobe)
+    return Codebook(index, codes, count, probe)

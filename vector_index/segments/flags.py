@@ -21,6 +21,13 @@ def add_budgets(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--nprobe", type=int, default=plain.nprobe, metavar="CELLS", help="searched of a large space")
     group.add_argument(
+        "--cell-margin",
+        type=float,
+        default=plain.cell_margin,
+        metavar="COSINE",
+        help="cells further behind the nearest one are not searched; 2: all of --nprobe",
+    )
+    group.add_argument(
         "--flat-limit", type=int, default=plain.flat_limit, metavar="VECTORS", help="up to which search is exhaustive"
     )
     group.add_argument(
@@ -39,6 +46,7 @@ def budgets(options: argparse.Namespace) -> SegmentSettings:
         memory=options.memory * MB,
         disk_reserve=options.disk_reserve * MB,
         nprobe=options.nprobe,
+        cell_margin=options.cell_margin,
         flat_limit=options.flat_limit,
         seal_rows=options.seal_rows,
         least_sealed=min(SegmentSettings().least_sealed, options.seal_rows),

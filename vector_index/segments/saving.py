@@ -256,7 +256,7 @@ def read_store(folder: Path, home: Path, settings: SegmentSettings) -> Loaded | 
         path = home / f"codebook-{entry.name}.faiss"
         link(folder / path.name, path)
         try:
-            book = load_codebook(path, entry.codes, entry.trained_at, settings.nprobe)
+            book = load_codebook(path, entry.codes, entry.trained_at, settings.probe)
         except RuntimeError as error:
             raise SegmentError(f"{path.name}: {str(error).splitlines()[0]}") from error
         if book.name != entry.name:

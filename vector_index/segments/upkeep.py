@@ -197,14 +197,14 @@ class Upkeep:
                 train=plan.train is not None,
                 out=str(out),
                 max_cells=self._settings.max_cells,
-                nprobe=self._settings.nprobe,
+                probe=self._settings.probe,
                 threads=self._settings.build_threads,
                 niceness=self._settings.build_niceness,
             )
             self._build(job, scratch, sum(map(len, sources)))
             book = newest
             if plan.train:
-                book = load_codebook(Path(job.codebook), job.codes, job.trained_at, self._settings.nprobe)
+                book = load_codebook(Path(job.codebook), job.codes, job.trained_at, self._settings.probe)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         segment = open_segment(out, book)

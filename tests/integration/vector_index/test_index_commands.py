@@ -19,7 +19,7 @@ from vector_index.expiry import expired
 from vector_index.segments.settings import SegmentSettings
 from vector_index.server import exclusive
 
-SMALL = SegmentSettings(flat_limit=100, seal_rows=64, least_sealed=16, disk_reserve=0, nprobe=64)
+SMALL = SegmentSettings(flat_limit=100, seal_rows=64, least_sealed=16, disk_reserve=0, cell_margin=2)
 V = vectors(400, seed=2)
 
 

@@ -13,13 +13,21 @@ from index_items import near, vectors
 
 from vector_index.segments.build import Job, Source, build
 from vector_index.segments.files import SegmentError
-from vector_index.segments.settings import SegmentSettings
+from vector_index.segments.settings import Probe, SegmentSettings
 from vector_index.segments.store import SegmentedStore
 
 DIM = 16
 POOL = vectors(400, seed=7, dim=DIM)
 SMALL = SegmentSettings(
-    flat_limit=40, seal_rows=32, least_sealed=4, nprobe=64, disk_reserve=0, fan_in=2, regrow=3, dead_share=0.3
+    flat_limit=40,
+    seal_rows=32,
+    least_sealed=4,
+    nprobe=64,
+    cell_margin=2,
+    disk_reserve=0,
+    fan_in=2,
+    regrow=3,
+    dead_share=0.3,
 )
 """Every cell is searched, so that what is coded is found as exactly as what is not."""
 
@@ -181,7 +189,7 @@ def test_a_build_from_a_damaged_source_says_so(coded: SegmentedStore, tmp_path: 
         train=True,
         out=str(tmp_path / "out"),
         max_cells=4,
-        nprobe=4,
+        probe=Probe(4),
         threads=1,
         niceness=0,
     )
