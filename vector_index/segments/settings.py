@@ -16,7 +16,7 @@ class Probe(msgspec.Struct, frozen=True):
             (query-aware dynamic pruning: Chen et al., "SPANN", NeurIPS 2021); 2 leaves none out, since vectors and
             centres have unit length. For a near-duplicate q = s x + sqrt(1 - s^2) n of a stored x, with n in a random
             direction, the centre of x's cell is below the nearest one by sqrt(1 - s^2) n . (m1 - m2) at most, a few
-            hundredths at s = 0.8; measured: 0.21 at most (docs/benchmarks.md).
+            hundredths at s = 0.8 in most; measured: 0.29 at most (docs/index.md).
     """
 
     cells: int = 64
