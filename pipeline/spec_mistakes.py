@@ -63,13 +63,15 @@ def _right(error: Mapping[str, Any], where: str, keys: Sequence[str]) -> str:
     kind, context = str(error["type"]), error.get("ctx", {})
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         name = where.rpartition(".")[2]
-        return f"keys and values below it, `{name}: {{{keys[0]}: …}}`; known keys: {', '.join(keys)}"
+        shape = f"{'-' if name.isdecimal() else f'{name}:'} {{{keys[0]}: …}}"
+        return f"keys and values below it, `{shape}`; known keys: {', '.join(keys)}"
     if kind == "string_pattern_mismatch":
         return _PATTERNS.get(context["pattern"], f"what matches {context['pattern']}")
     unit = next((f", {told}" for end, told in _UNITS.items() if where.endswith(end)), "")
     bounds = [words.format(context[name]) for name, words in _BOUNDS.items() if name in context]
     if bounds:
-        return " and ".join(bounds) + (" entries" if kind in ("too_short", "too_long") else unit)
+        told = " and ".join(bounds)
+        return f"a list of {told}" if kind in ("too_short", "too_long") else told + unit
     base = kind if kind in _TYPES else kind.partition("_")[0]
     return (_TYPES[base] if base in _TYPES else f"another value: {error['msg']}") + unit
 
