@@ -167,7 +167,10 @@ class Keeper(threading.Thread):
             next_check = self._clock() + CHECK_SECONDS
             if not reason:
                 healthy = self._clock()
-            elif self._clock() - healthy > self.part.patience_seconds and self._alive(process):
+            self._note_silence(reason, self._clock() - healthy)
+            if not reason:
+                continue
+            if self._clock() - healthy > self.part.patience_seconds and self._alive(process):
                 return f"hung: {reason}"
         return ""
 
@@ -197,8 +200,16 @@ class Keeper(threading.Thread):
             self._child = None
         self.record.process = None
 
+    def _note_silence(self, reason: str, seconds: float) -> None:
+        """A process that lives and does not answer (stopped, hung) still runs; `status` tells since when."""
+        if bool(reason) != bool(self.record.silent_since):
+            self.record.silent_since = time.time() - seconds if reason else 0.0
+            self.record.detail = reason
+            self._changed()
+
     def _set(self, state: str, detail: str) -> None:
         self.record.state = state  # type: ignore[assignment]
+        self.record.silent_since = 0.0
         self.record.detail = detail
         self._changed()
 

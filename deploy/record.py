@@ -17,7 +17,8 @@ PartState = Literal["running", "dead", "starting", "given", "stopped"]
 class PartStatus(msgspec.Struct, frozen=True):
     """One part as `sosie status` shows it, its address without secrets.
 
-    `detail`: why it is not running; `log`: its log file.
+    `detail`: why it is not running, or what is wrong while it runs; `log`: its log file. `silent_s`: how long the check
+    of a process that lives has failed, 0 while it is good.
     """
 
     name: str
@@ -27,12 +28,14 @@ class PartStatus(msgspec.Struct, frozen=True):
     restarts: int = 0
     detail: str = ""
     log: str = ""
+    silent_s: float = 0.0
 
 
 class PartRecord(msgspec.Struct, kw_only=True):
     """One part in `stack.json`. `ports` are kept over stops, so that a stack comes back where it was.
 
-    `failures`: starts in a row that did not become healthy.
+    `failures`: starts in a row that did not become healthy. `silent_since`: epoch seconds of its last good answer,
+    while its checks fail; 0 while they do not.
     """
 
     name: str
@@ -46,6 +49,7 @@ class PartRecord(msgspec.Struct, kw_only=True):
     ready_seconds: float = 0.0
     detail: str = ""
     log: str = ""
+    silent_since: float = 0.0
 
 
 class StackRecord(msgspec.Struct, kw_only=True):

@@ -169,7 +169,9 @@ def _status_of(part: PartRecord) -> PartStatus:
     elif state in ("running", "starting") and part.process is not None and not alive(part.process):
         state, detail = "dead", "ended just now"
     pid = part.process.pid if part.process and state in ("running", "starting") else 0
-    return PartStatus(part.name, state, without_secrets(part.address), pid, part.restarts, detail, part.log)
+    silent = max(0.0, time.time() - part.silent_since) if state == "running" and part.silent_since else 0.0
+    address = without_secrets(part.address)
+    return PartStatus(part.name, state, address, pid, part.restarts, detail, part.log, round(silent, 1))
 
 
 @contextlib.contextmanager
@@ -276,7 +278,7 @@ def _await_ready(state: Path, timeout: float, say: Say) -> Addresses:
         supervised = alive(record.supervisor)
         for part in record.parts.values() if supervised else ():
             news = (part.name, part.state + part.detail)
-            if news not in told and part.state in ("running", "dead"):
+            if news not in told and part.state in ("running", "dead") and not part.silent_since:
                 told.add(news)
                 say(_event(part))
             if part.failures >= HOPELESS_FAILURES and not part.ready_seconds:

@@ -108,7 +108,11 @@ def down(state: output.StateOption = None, as_json: output.JsonOption = False) -
 
 
 def status(state: output.StateOption = None, as_json: output.JsonOption = False) -> None:
-    """Show every part of the local stack; exit code 1 when one is dead."""
+    """Show every part of the local stack; exit code 1 when one is dead.
+
+    Each part is checked every 5 s. One that lives and does not answer as it should is shown with how long its check has
+    failed; a server is started again after half a minute of that.
+    """
     folder = state_folder(state)
     parts = stack.status(folder)
     if as_json:
@@ -135,7 +139,10 @@ def status_table(parts: list[PartStatus], folder: Path) -> Table:
     for part in parts:
         colour = COLOURS[part.state]
         pid = str(part.pid) if part.pid else ""
-        table.add_row(part.name, f"[{colour}]{part.state}[/{colour}]", escape(part.address), pid, str(part.restarts))
+        shown = f"[{colour}]{part.state}[/{colour}]"
+        if part.silent_s:  # its process lives; the supervisor starts it again when its patience is at an end
+            shown = f"[yellow]{part.state}, its check fails for {part.silent_s:.0f} s[/yellow]"
+        table.add_row(part.name, shown, escape(part.address), pid, str(part.restarts))
     return table
 
 
