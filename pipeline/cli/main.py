@@ -94,6 +94,8 @@ def _quiet_logs() -> None:
     """Warnings and worse, to standard error; `SOSIE_LOG=debug` for more."""
     level = getattr(logging, os.environ.get("SOSIE_LOG", "warning").upper(), logging.WARNING)
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    # A worker that runs in this process opens the root logger up to INFO, and kazoo tells each step of a connection.
+    logging.getLogger("kazoo").setLevel(logging.ERROR)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -27,7 +27,11 @@ def metrics_command(
     state: output.StateOption = None,
     as_json: output.JsonOption = False,
 ) -> None:
-    """Calls, success and latency of the last five minutes, by model, version and endpoint, and by plug-in."""
+    """Calls, success and latency of the last five minutes, by model, version and endpoint, and by plug-in.
+
+    Asked of the workers that run now: what workers counted that have ended since is gone with them. Let Prometheus
+    collect the --targets to keep it.
+    """
     hosts = GivenAddresses.read(os.environ, zookeeper=zookeeper).zookeeper
     found = workers(hosts or lookups.addresses(state_folder(state)).zookeeper)
     found = [each for each in found if job in ("", each.job)]
@@ -41,14 +45,15 @@ def metrics_command(
         _show(lately)
     else:
         of_job = f"of a job {job!r} " if job else ""
-        output.out.print(f"no worker {of_job}is announced: `sosie run` and `sosie submit` start some", markup=False)
+        told = f"no worker {of_job}runs now, and what ended ones counted is gone with them (Prometheus keeps it, --targets)"
+        output.out.print(f"{told}; `sosie run` and `sosie submit` start some", markup=False, soft_wrap=True)
 
 
 def _show(lately: Lately) -> None:
     minutes = lately.recent.window_s / 60
     processes = len({each.target for each in lately.workers})
     window = f"; the last {minutes:g} minutes" if minutes else ""
-    output.out.print(f"operators: {len(lately.workers)}, workers: {processes}{window}")
+    output.out.print(f"operators: {len(lately.workers)}, workers: {processes} that run now{window}")
     calls = _table("model, endpoint, plug-ins", "calls", "ok", "p50", "p95", "batch", "busy", "trouble")
     for row in lately.recent.calls:
         version = f"@{row.version}" if row.version else ""

@@ -115,7 +115,7 @@ def test_metrics_say_when_no_worker_is_announced(
 ) -> None:
     monkeypatch.setattr(metrics, "workers", lambda _hosts: [])
     metrics.metrics_command(zookeeper="127.0.0.1:1", job="other")
-    assert "no worker of a job 'other' is announced" in capsys.readouterr().out
+    assert "no worker of a job 'other' runs now, and what ended ones counted is gone" in capsys.readouterr().out
 
 
 def test_plugin_list_fits_into_80_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,3 +184,13 @@ def test_as_a_program_it_leaves_with_the_exit_code_and_no_stack_trace(tmp_path: 
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"sosie: no stack runs on {tmp_path} → start it: sosie up --state {tmp_path}\n"
+
+
+def test_connections_to_zookeeper_are_not_told_even_where_the_root_logger_is_open() -> None:
+    script = (
+        "import logging; from pipeline.cli import main; main._quiet_logs(); logging.root.setLevel(logging.INFO);"
+        "logging.getLogger('kazoo.client').info('Zookeeper connection established');"
+        "logging.getLogger('kazoo.client').error('a fault')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr.splitlines() == ["ERROR kazoo.client: a fault"]
