@@ -359,8 +359,10 @@ def _follow(
         if over():
             try:
                 _stop(client, savepoints, told.progress)
-            except Permanent as error:  # it is cancelled then; all it had to commit is committed
-                _log.warning("finished_job_did_not_stop", error=str(error))
+            except Permanent as error:
+                # It is cancelled then, and all it had to commit is committed: nothing for a person. An empty input is
+                # read before the job's tasks are up, which refuses the savepoint.
+                _log.info("finished_job_did_not_stop", error=str(error))
             return
     try:
         ended.result()

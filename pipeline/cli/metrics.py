@@ -45,7 +45,7 @@ def metrics_command(
         _show(lately)
     else:
         of_job = f"of a job {job!r} " if job else ""
-        told = f"no worker {of_job}runs now, and what ended ones counted is gone with them (Prometheus keeps it, --targets)"
+        told = f"no worker {of_job}runs now, and what ended ones counted is gone (Prometheus keeps it: --targets)"
         output.out.print(f"{told}; `sosie run` and `sosie submit` start some", markup=False, soft_wrap=True)
 
 

@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
+from structlog.testing import capture_logs
 
 from deploy.addresses import Addresses
+from materials.errors import Permanent
+from pipeline import jobs
 from pipeline.bounded_end import BoundedEnd, CommittedCount
 from pipeline.finishing import PATIENCE_S, Finisher
 from pipeline.flink.kafka_offsets import left_to_commit
@@ -184,3 +188,32 @@ def test_offsets_never_go_back() -> None:
     ends = {"a": {0: 5, 1: 3}, "b": {0: 0}}
     assert left_to_commit(ends, {"a": {0: 2, 1: 9}}) == {"a": {0: 5}}
     assert left_to_commit(ends, {}) == {"a": {0: 5, 1: 3}}
+
+
+class Unending:
+    """A job whose end nobody hears of: its own result never comes."""
+
+    def get_job_execution_result(self) -> Any:
+        return self
+
+    def done(self) -> bool:
+        return False
+
+
+class Mute:
+    def look(self) -> None:
+        pass
+
+    progress = jobs.Silent()
+
+
+def test_a_run_that_is_over_and_does_not_stop_cleanly_is_no_matter_for_a_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise Permanent("org.apache.flink.runtime.checkpoint.CheckpointException: not all tasks are running")
+
+    monkeypatch.setattr(jobs, "_stop", refuse)
+    with capture_logs() as told:
+        jobs._follow(Unending(), Mute(), lambda: True, tmp_path)  # type: ignore[arg-type]
+    assert [(line["event"], line["log_level"]) for line in told] == [("finished_job_did_not_stop", "info")]
