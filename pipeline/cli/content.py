@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from materials.errors import UsageError
+from materials.errors import Permanent, UsageError
 from materials.records import Candidate
 from pipeline import lookups
 from pipeline.cli import output
@@ -17,6 +17,8 @@ from pipeline.jobs import state_folder
 from pipeline.whereabouts import NEVER_SEEN, whereabouts
 
 content = typer.Typer(help="Look up outcomes and content IDs.", no_args_is_help=True)
+_LIKELY = 0.5
+"""A score is a probability: below, a pair more likely shares nothing, and its relation is a guess."""
 PolicyOption = Annotated[str, typer.Option("--policy", help="The policy whose content IDs are meant.")]
 
 
@@ -62,7 +64,7 @@ def lookup(
     as_json: output.JsonOption = False,
 ) -> None:
     """The canonical content ID, after redirects."""
-    canonical = lookups.canonical(_addresses(state).index, content_id)
+    canonical = _canonical(_addresses(state), content_id)
     if as_json:
         output.print_json({"content_id": content_id, "canonical": canonical})
     else:
@@ -77,7 +79,7 @@ def members(
 ) -> None:
     """All materials with a content ID, its founder first."""
     addresses = _addresses(state)
-    canonical = lookups.canonical(addresses.index, content_id)
+    canonical = _canonical(addresses, content_id)
     found = lookups.members(addresses.index, canonical)
     if as_json:
         output.print_json({"content_id": canonical, "members": found})
@@ -111,10 +113,25 @@ def search(
         output.out.print(_candidates(found))
 
 
+def _canonical(where: Any, content_id: str) -> str:
+    """As `lookups.canonical`; a material's id in its place is told with the command that was meant."""
+    try:
+        return lookups.canonical(where.index, content_id)
+    except Permanent:
+        try:
+            is_material = any(lookups.outcomes(where.redis, [content_id]).values())
+        except UsageError:  # Redis is away: then the first error is the better one
+            is_material = False
+        if not is_material:
+            raise
+    raise UsageError(f"{content_id} is a material and no content ID", f"its content ID: sosie content get {content_id}")
+
+
 def _candidates(found: list[Candidate]) -> Table:
     table = Table("material", "score", "relation", "recall", output.whole("content ID"), "ranker")
     for c in found:
-        table.add_row(c.material_id, f"{c.score:.3f}", c.relation, f"{c.recall_score:.3f}", c.content_id, c.ranker)
+        relation = c.relation if c.score >= _LIKELY else "[dim]-[/dim]"
+        table.add_row(c.material_id, f"{c.score:.3f}", relation, f"{c.recall_score:.3f}", c.content_id, c.ranker)
     if not found:
         table.add_row("[dim]nothing near[/dim]", "", "", "", "", "")
     return table

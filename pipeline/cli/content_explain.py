@@ -32,7 +32,12 @@ def explain(
     if out is not None:
         explaining.write(found, out)
     if as_json:
-        told = {"sentences": found.sentences, "missing": found.missing, "out": None if out is None else str(out)}
+        told = {
+            "sentences": found.sentences,
+            "figures": found.figures,
+            "missing": found.missing,
+            "out": None if out is None else str(out),
+        }
         output.print_json(told | {"explanation": found.explanation})
         _end(found)
         return
@@ -40,6 +45,10 @@ def explain(
         output.out.print(escape(line), soft_wrap=True)
     for line in found.missing:
         output.out.print(escape(line), style="dim", soft_wrap=True)
+    if found.figures:
+        output.out.print("\nWhat was measured:", style="dim")
+    for line in found.figures:
+        output.out.print(f"  {escape(line)}", style="dim", soft_wrap=True)
     if out is not None:
         output.out.print(f"drawn: {escape(str(out))}", style="dim", soft_wrap=True)
     _end(found)

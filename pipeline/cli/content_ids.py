@@ -120,7 +120,8 @@ def history(
     if as_json:
         output.print_json(found)
         return
-    output.out.print(escape(_headline(found)), soft_wrap=True)
+    for line in (_headline(found), *splits_told(found)):
+        output.out.print(escape(line), soft_wrap=True)
     table = Table("when (UTC)", "what", "score", "by", "why")
     for entry in found.entries:
         score = "" if entry.score is None else f"{entry.score:.3f}"
@@ -279,6 +280,22 @@ def _headline(found: History) -> str:
         f"{found.content_id} ({found.kind}, policy {found.policy}), founded by {found.founder}{lineage}{redirect}; "
         f"{_counted(found.members, 'member')}"
     )
+
+
+def splits_told(found: History) -> list[str]:
+    """A sentence for each split: who took whom out of what, when and why, and which content ID they have since."""
+    told = []
+    for entry in found.entries:
+        if entry.what not in ("split", "split_off"):
+            continue
+        names = list(entry.details.get("members", ())) or [entry.material_id]
+        more = int(entry.details.get("count", len(names))) - len(names[:8])
+        whom = ", ".join(names[:8]) + (f" and {more} more" if more > 0 else "")
+        when = "" if entry.at is None else f" on {_time(entry.at)[:10]}"
+        why = f" (“{entry.why}”)" if entry.why else ""
+        who = entry.who or "A person"
+        told.append(f"{who} took {whom} out of {entry.content_id}{when}{why}; they went to {entry.other}.")
+    return told
 
 
 def _sentence(entry: HistoryEntry) -> str:

@@ -14,7 +14,7 @@ from pipeline.explain.frame_geometry import Size
 from pipeline.explain.kept_media import Kept, kept_media
 from pipeline.explain.page import page
 from pipeline.explain.pictures import Rgb, pair_picture, png, stacked
-from pipeline.explain.sentences import sentences
+from pipeline.explain.sentences import figures, sentences
 from pipeline.whereabouts import NEVER_SEEN, whereabouts
 from vector_index.content.client import ContentClient
 from vector_index.content.explanation import Explanation, Judged
@@ -24,12 +24,13 @@ MOST_PICTURES = 6
 
 
 class Explained(msgspec.Struct, frozen=True):
-    """`sentences`: the verdict first. `missing`: why a picture is not there."""
+    """`sentences`: the verdict first. `figures`: what they rest on. `missing`: why a picture is not there."""
 
     explanation: Explanation
     sentences: list[str]
     pictures: list[Rgb]
     missing: list[str]
+    figures: list[str] = []
 
 
 def explained(state: Path, where: Addresses, one: str, other: str, policy: str) -> Explained:
@@ -54,7 +55,7 @@ def explained(state: Path, where: Addresses, one: str, other: str, policy: str) 
     unseen = [side.material_id for side in (explanation.one, explanation.other) if side.state == "unknown"]
     absent = {name: told for name, told in whereabouts(where.redis, unseen).items() if told != NEVER_SEEN}
     told = sentences(explanation, sizes, absent)
-    return Explained(explanation, told, pictures, sorted(set(kept.missing.values())))
+    return Explained(explanation, told, pictures, sorted(set(kept.missing.values())), figures(explanation))
 
 
 def write(explained: Explained, path: Path) -> None:
@@ -71,7 +72,8 @@ def write(explained: Explained, path: Path) -> None:
     if suffix == ".png":
         data = png(stacked(explained.pictures))
     else:
-        whole = page(explained.explanation, explained.sentences, explained.pictures, explained.missing)
+        told = explained
+        whole = page(told.explanation, told.sentences, told.pictures, told.missing, told.figures)
         data = whole.encode("utf-8", "xmlcharrefreplace")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

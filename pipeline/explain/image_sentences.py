@@ -18,16 +18,18 @@ NEAR_HASH, FAR_HASH = 32, 80
 
 
 def image_sentences(judged: Judged, query: Size | None, reference: Size | None, same: bool) -> list[str]:
-    """One sentence that says what was done to the picture, or that none was found in the other; then the figures."""
-    told = judged.evidence
-    agreeing = int(told.get("inliers", 0))
+    """One sentence that says what was done to the picture, or that none was found in the other."""
     if same:
-        return [f"{_deed(judged, query, reference)}{_figures(told, agreeing, same)}."]
-    if agreeing > CHANCE:
-        head = f"Parts of {judged.query} and {judged.reference} look alike, and yet they are two pictures"
-    else:
-        head = f"No part of {judged.query} was found in {judged.reference}"
-    return [f"{head}{_figures(told, agreeing, same)}."]
+        return [f"{_deed(judged, query, reference)}."]
+    if int(judged.evidence.get("inliers", 0)) > CHANCE:
+        return [f"Parts of {judged.query} and {judged.reference} look alike, and yet they are two pictures."]
+    return [f"No part of {judged.query} was found in {judged.reference}."]
+
+
+def image_figures(judged: Judged, same: bool) -> list[str]:
+    """What was measured, for who wants to check it."""
+    told = judged.evidence
+    return [f"{figure[:1].upper()}{figure[1:]}." for figure in _figures(told, int(told.get("inliers", 0)), same)]
 
 
 def _deed(judged: Judged, query: Size | None, reference: Size | None) -> str:
@@ -50,12 +52,16 @@ def _deed(judged: Judged, query: Size | None, reference: Size | None) -> str:
             deeds.append(f"cropped by about {_percent(1 - where.kept)}")
         if 1 - where.filled > LITTLE:
             deeds.append(f"set into a larger picture, of which it fills about {_percent(where.filled)}")
+    if deeds:
+        return f"{one} is {other} {_listed(deeds)}"
+    # keypoints see neither colours nor a caption: what differs is not known, only what does not
     return (
-        f"{one} is {other} {_listed(deeds)}" if deeds else f"{one} is {other}, perhaps in other colours or another size"
+        f"{one} is {other}, neither turned nor cut; what differs may be its colours or size, or something written or "
+        "drawn on it"
     )
 
 
-def _figures(told: dict[str, Any], agreeing: int, same: bool) -> str:
+def _figures(told: dict[str, Any], agreeing: int, same: bool) -> list[str]:
     figures = []
     if "matches" in told:
         points = f"{agreeing} of {told['matches']} pairs of keypoints that look alike agree"
@@ -75,7 +81,7 @@ def _figures(told: dict[str, Any], agreeing: int, same: bool) -> str:
     if "cosine" in told:
         usual = f", this picture's next best hits have {told['usual_cosine']:.2f}" if "usual_cosine" in told else ""
         figures.append(f"their embeddings have cosine {told['cosine']:.2f}{usual}")
-    return ": " + "; ".join(figures) if figures else ""
+    return figures
 
 
 def _percent(share: float) -> str:

@@ -28,13 +28,20 @@ vertical-align:top}pre{white-space:pre-wrap;font-size:.8rem}
 _POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def page(explanation: Explanation, told: Sequence[str], pictures: Sequence[Rgb], missing: Sequence[str]) -> str:
+def page(
+    explanation: Explanation,
+    told: Sequence[str],
+    pictures: Sequence[Rgb],
+    missing: Sequence[str],
+    measured: Sequence[str] = (),
+) -> str:
     """The whole file.
 
     Args:
         told: the sentences, the verdict first.
         pictures: of the pair, or of the parts of posts.
         missing: a sentence for each medium that could not be shown.
+        measured: what the sentences rest on.
     """
     one, other = explanation.one, explanation.other
     body = [f"<h1>{escape(told[0])}</h1>", *(f"<p>{escape(line)}</p>" for line in told[1:])]
@@ -42,6 +49,8 @@ def page(explanation: Explanation, told: Sequence[str], pictures: Sequence[Rgb],
     body += [f'<p class="soft">{escape(line)}</p>' for line in missing]
     body += _texts(one, other, explanation)
     body += ["<h2>The two</h2>", _table(one, other)]
+    if measured:
+        body += ["<h2>What was measured</h2>", *(f'<p class="soft">{escape(line)}</p>' for line in measured)]
     figures = msgspec.json.format(msgspec.json.encode(explanation), indent=1).decode()
     body.append(f"<details><summary>All figures</summary><pre>{escape(figures)}</pre></details>")
     title = escape(f"{one.material_id} and {other.material_id}")

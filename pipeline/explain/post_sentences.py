@@ -51,8 +51,7 @@ def _texts(query: Side, reference: Side, judged: Judged) -> str:
         else f"{found.shared * 100:.0f} % of the longer text stands in both"
     )
     if found.shared < OTHER_TEXT and told.get("texts", 0.0) < 0.5:
-        sure = f"; that one is a copy of the other has probability {told['texts']:.2f}" if "texts" in told else ""
-        return f"Their texts are other texts: “{_cut(query.text)}” and “{_cut(reference.text)}”{sure}."
+        return f"Their texts are other texts: “{_cut(query.text)}” and “{_cut(reference.text)}”."
     parts = [head]
     only_old, only_new = found.numbers
     if only_old and only_new:
@@ -69,9 +68,13 @@ def _texts(query: Side, reference: Side, judged: Judged) -> str:
     for adder, extra in ((reference.material_id, found.added[0]), (query.material_id, found.added[1])):
         if extra:
             parts.append(f"{adder} adds {'; '.join(f'“{_cut(one)}”' for one in extra[:MOST_TOLD])}")
-    if "texts" in told:
-        parts.append(f"that one is a copy of the other has probability {told['texts']:.2f}")
     return "; ".join(parts) + "."
+
+
+def post_figures(judged: Judged) -> list[str]:
+    """What was measured, for who wants to check it."""
+    told = judged.evidence
+    return [f"That one text is a copy of the other has probability {told['texts']:.2f}."] if "texts" in told else []
 
 
 def _counted(count: int) -> str:

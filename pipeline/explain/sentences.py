@@ -1,4 +1,4 @@
-"""An explanation in sentences that a moderator can check: the verdict, why, and what was measured."""
+"""An explanation for a moderator: the verdict and why, in sentences; and apart from these what was measured."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from pipeline.explain.frame_geometry import Size
-from pipeline.explain.image_sentences import image_sentences
-from pipeline.explain.post_sentences import post_sentences
-from pipeline.explain.video_sentences import video_sentences
+from pipeline.explain.image_sentences import image_figures, image_sentences
+from pipeline.explain.post_sentences import post_figures, post_sentences
+from pipeline.explain.video_sentences import video_figures, video_sentences
 from vector_index.content.explanation import Explanation, Judged, Said, Side, Step
 
 NOUNS = {"image": "picture", "video": "video", "post": "post"}
@@ -37,7 +37,20 @@ def sentences(
     said = [_judgement(one) for one in explanation.verdicts]
     alike = judged.relation == "same" and judged.score >= explanation.needed
     measured = _measured(explanation, judged, sizes, alike)
-    return [_verdict(explanation), *said, *measured, _score(explanation, judged), *_way(explanation, judged, alike)]
+    return [_verdict(explanation), *said, *measured, *_way(explanation, judged, alike)]
+
+
+def figures(explanation: Explanation) -> list[str]:
+    """What the sentences rest on: the score first; nothing where two were not compared."""
+    judged = explanation.judged
+    if judged is None:
+        return []
+    alike = judged.relation == "same" and judged.score >= explanation.needed
+    if explanation.one.kind == "image":
+        measured = image_figures(judged, alike)
+    else:
+        measured = video_figures(judged) if explanation.one.kind == "video" else post_figures(judged)
+    return [_score(explanation, judged), *measured]
 
 
 def _verdict(explanation: Explanation) -> str:
@@ -100,14 +113,15 @@ def _way(explanation: Explanation, judged: Judged, alike: bool) -> list[str]:
         steps = "; ".join(_step(step) for step in explanation.path)
         head = "They share it by way of others" if len(explanation.path) > 1 else "How they came together"
         return [f"{head}: {steps}."] if steps else []
+    if explanation.split and not different:
+        does = "The score would do, but" if alike else "Nor would the score do, and"
+        return [f"{does} {explanation.split}; the merge job leaves that as it is."]
     if not alike and judged.relation == "related" and judged.score >= explanation.needed:
         return ["That is how sure it is that they share something: they are related, which is less than the same."]
     if not alike:
         return []
     if different:
         return ["By the score alone they would share one; a person's word wins."]
-    if explanation.split:
-        return [f"The score would do, but {explanation.split}; the merge job leaves that as it is."]
     roles = {side.material_id: side.role for side in (explanation.one, explanation.other)}
     if roles[judged.reference] == "member":
         return [

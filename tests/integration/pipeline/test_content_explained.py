@@ -89,7 +89,7 @@ def test_ten_odd_pairs_read_like_sentences(told: System) -> None:
     }
     for (one, other), words in expected.items():
         found = explaining.explained(told.state, told.addresses, f"x-{one}", f"x-{other}", "feed")
-        whole = "\n".join(found.sentences).lower()
+        whole = "\n".join([*found.sentences, *found.figures]).lower()
         for word in words:
             assert word.lower() in whole, (one, other, found.sentences)
         assert len(found.pictures) == (2 if one[0] == other[0] == "P" else 1 if one[0] == other[0] in "IV" else 0)

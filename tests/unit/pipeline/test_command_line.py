@@ -17,11 +17,14 @@ import yaml
 from rich.console import Console
 from typer.testing import CliRunner
 
+from deploy.addresses import Addresses
 from materials.errors import Permanent, UsageError
+from materials.records import Candidate
 from model_plugins.metrics.reading import Lately
 from model_plugins.metrics.rows import CallRow, PluginRow, Recent
 from model_plugins.metrics.workers import Worker
 from model_plugins.registry import available
+from pipeline import lookups
 from pipeline import plugin_operations as operations
 from pipeline.cli import metrics, output, plugins
 from pipeline.cli.main import app
@@ -176,6 +179,41 @@ def test_errors_are_one_line_and_name_the_remedy(capsys: pytest.CaptureFixture[s
     assert output.tell(Permanent("it failed")) == 1
     told = capsys.readouterr().err.splitlines()
     assert told == ["sosie: no [such] thing → try: sosie up", "sosie: it failed"]
+
+
+def test_a_material_in_a_content_ids_place_is_told_the_command_that_was_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(_index: str, content_id: str) -> str:
+        raise Permanent(f"{content_id} was never minted here")
+
+    monkeypatch.setattr(lookups, "addresses", lambda _folder: Addresses(zookeeper="", redis="", index=""))
+    monkeypatch.setattr(lookups, "canonical", never)
+    monkeypatch.setattr(lookups, "outcomes", lambda _redis, names: {n: {"feed": 1} if n == "P1" else {} for n in names})
+    for command in ("lookup", "members"):
+        told = invoke("content", command, "P1").exception
+        assert isinstance(told, UsageError)
+        assert (told.message, told.remedy.partition(": ")[2]) == (
+            "P1 is a material and no content ID",
+            "sosie content get P1",
+        )
+        assert isinstance(invoke("content", command, "feed-aaaaaaaaaaaaaaaa").exception, Permanent)
+
+
+def test_a_search_names_no_relation_where_there_is_most_likely_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [
+        Candidate(material_id=name, score=score, relation="same", recall_score=0.3, ranker="r@1", content_id="feed-x")
+        for name, score in (("near", 0.93), ("far", 0.0))
+    ]
+    monkeypatch.setattr(lookups, "addresses", lambda _folder: Addresses(zookeeper="", redis="", index=""))
+    monkeypatch.setattr(lookups, "search_text", lambda *_: found)
+    monkeypatch.setattr(output, "out", Console(width=120, highlight=False))
+    lines = invoke("content", "search", "--text", "x").stdout.splitlines()
+    shown = {line.split()[1]: line for line in lines if "0." in line}
+    assert "same" in shown["near"]
+    assert "same" not in shown["far"]
+    assert [row["relation"] for row in json.loads(invoke("content", "search", "--text", "x", "--json").stdout)] == [
+        "same",
+        "same",
+    ]
 
 
 def test_as_a_program_it_leaves_with_the_exit_code_and_no_stack_trace(tmp_path: Path) -> None:

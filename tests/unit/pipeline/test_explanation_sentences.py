@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.cli.content_ids import splits_told
 from pipeline.explain.frame_geometry import overlap
 from pipeline.explain.page import page
 from pipeline.explain.pictures import image_pair, png, stacked
-from pipeline.explain.sentences import sentences
+from pipeline.explain.sentences import figures, sentences
 from pipeline.explain.text_difference import difference
 from vector_index.content.explanation import Explanation, Judged, Said, Side, Step
+from vector_index.content.records import History, HistoryEntry
 from vector_index.ranking.image_explanation import decomposed
 
 
@@ -71,16 +73,52 @@ def test_what_was_done_to_a_picture() -> None:
     }  # fmt: skip
     told = sentences(explanation(judged=judged(0.994, evidence=evidence)), {"A": (400, 400), "B": (400, 400)})
     assert told[0] == "Same picture: A and B share content ID feed-x."
-    assert told[1].startswith("B is A mirrored, turned by 4 degrees to the left and cropped by about 35 %: 63 of 142 ")
-    assert "under one rotation by 4.2 degrees and scale 1.2" in told[1]
-    assert told[2] == "Score 0.994, needed 0.80 under policy feed."
+    assert told[1:] == ["B is A mirrored, turned by 4 degrees to the left and cropped by about 35 %."]
+    measured = figures(explanation(judged=judged(0.994, evidence=evidence)))
+    assert measured[0] == "Score 0.994, needed 0.80 under policy feed."
+    assert measured[1].startswith(
+        "63 of 142 pairs of keypoints that look alike agree under one rotation by 4.2 degrees"
+    )
+
+
+def test_a_caption_is_not_called_other_colours() -> None:
+    whole = mapped(0, 1.0, False, (0.0, 0.0))
+    points = [[0.02, 0.02, 0.02, 0.02], [0.98, 0.98, 0.98, 0.98]]
+    evidence = {
+        "matches": 90,
+        "inliers": 70,
+        "map": whole,
+        "points": points,
+        "pdq": 60,
+        "pdq_turned": 60,
+        "cosine": 0.9,
+    }
+    told = sentences(explanation(judged=judged(evidence=evidence)), {"A": (400, 400), "B": (400, 400)})
+    assert told[1].startswith("B is A, neither turned nor cut; what differs may be its colours or size, or something")
+    assert "written or drawn on it" in told[1]
+
+
+def test_no_sentence_holds_what_was_measured() -> None:
+    clip = {
+        "seconds": [4.0, 30.0], "speed": 1.0, "segment": [0.0, 4.0, 3.0, 7.0], "cover": [1.0, 0.2],
+        "cosine": 0.93, "usual_cosine": 0.3, "motion": 0.9, "frames": 8,
+    }  # fmt: skip
+    kinds: dict[str, dict[str, Any]] = {"image": {}, "video": clip, "post": {"texts": 0.97}}
+    for kind, evidence in kinds.items():
+        sides = {"one": side("A", kind=kind, text="one"), "other": side("B", kind=kind, text="two")}
+        pair = explanation(**sides, judged=judged(evidence=evidence) if evidence else judged())
+        told, measured = " ".join(sentences(pair)), " ".join(figures(pair))
+        for word in ("Score", "cosine", "keypoints", "probability", "bits"):
+            assert word not in told
+        assert "Score 0.990" in measured
+    assert figures(explanation(judged=None, other=side("B", kind="video"), same=False)) == []
 
 
 def test_a_third_joins_two_that_are_not_near_each_other() -> None:
     path = [Step(material_id="A", other="C", score=0.93), Step(material_id="B", other="C", score=0.88)]
     told = sentences(explanation(judged=judged(0.41, rank=0), path=path))
-    assert "A search for B does not even find A." in told[2]
-    assert told[3] == "They share it by way of others: A matched C with 0.930; B matched C with 0.880."
+    assert "A search for B does not even find A." in figures(explanation(judged=judged(0.41, rank=0), path=path))[0]
+    assert told[2] == "They share it by way of others: A matched C with 0.930; B matched C with 0.880."
 
 
 def test_a_persons_word_comes_before_the_figures() -> None:
@@ -104,7 +142,19 @@ def test_a_persons_word_comes_before_the_figures() -> None:
             {"other": side("B", "feed-y"), "same": False, "one": side("A", role="exemplar"), "judged": judged(0.85)},
             "0.90 is needed",
         ),
-        ({"other": side("B", "feed-y"), "same": False, "split": "feed-y was split off feed-x by a person"}, "split"),
+        (
+            {"other": side("B", "feed-y"), "same": False, "split": "feed-y was split off feed-x by a person"},
+            "would do, but",
+        ),
+        (
+            {
+                "other": side("B", "feed-y"),
+                "same": False,
+                "split": "feed-y was split off feed-x",
+                "judged": judged(0.2),
+            },
+            "Nor would the score do, and feed-y was split off feed-x",
+        ),
         ({"other": side("B", "feed-y"), "same": False}, "merge --scan"),
     ],
 )
@@ -162,3 +212,15 @@ def test_equal_texts_are_not_called_other_texts(copy: str) -> None:
     other = msgspec.structs.replace(side("B", kind="post"), text=copy)
     told = sentences(explanation(one=one, other=other, judged=judged(0.995, evidence={"texts": 0.995})))
     assert told[1].startswith(("Their texts are the same but for capitals", "Their texts differ in signs only"))
+
+
+def test_a_split_has_its_sentence_in_a_history() -> None:
+    split = HistoryEntry(
+        what="split", content_id="feed-x", other="feed-y", material_id="P7", at=0.0, who="anna", why="another match",
+        details={"members": ["P7", "P9"], "count": 3},
+    )  # fmt: skip
+    joined = HistoryEntry(what="joined", content_id="feed-x", material_id="P7", other="P1", score=0.9)
+    found = History(content_id="feed-x", canonical="feed-x", policy="feed", kind="image", entries=[joined, split])
+    assert splits_told(found) == [
+        "anna took P7, P9 and 1 more out of feed-x on 1970-01-01 (“another match”); they went to feed-y."
+    ]
