@@ -8,7 +8,7 @@ import msgspec
 
 from materials.records import Features
 
-CAPACITY = 64 << 20
+CAPACITY = 32 << 20
 OVERHEAD = 512
 """Bytes counted for an entry beside its arrays and text."""
 

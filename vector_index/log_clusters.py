@@ -16,7 +16,7 @@ from vector_index.log_events import Event, EventTables
 MAX_ORDINAL = 256
 NAMES_AT_ONCE = 10_000
 """Values of one query; SQLite takes 32,766."""
-CENTRES_KEPT = 200_000
+CENTRES_KEPT = 100_000
 """Content IDs whose centre is kept in memory (about 150 bytes each)."""
 
 

@@ -12,9 +12,9 @@ from materials.records import KINDS, Kind
 
 PAGE = 256
 """Rows that are read at once: about half a millisecond, after which each costs a microsecond."""
-PAGED_ROWS = 4_000_000
+PAGED_ROWS = 10_000_000
 """Beyond so many rows the pages would not fit (about 60 bytes a row and policy), and rows are read one by one."""
-KEPT = 50_000
+KEPT = 20_000
 """Places that are kept as objects: what was placed last (about 400 bytes each)."""
 _OWN, _EXEMPLAR, _LIVE = 4, 8, 16
 _NUMBER = {kind: number for number, kind in enumerate(KINDS)}
