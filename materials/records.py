@@ -32,7 +32,7 @@ class Material(msgspec.Struct, frozen=True, kw_only=True):
     extra: dict[str, Any] = {}
 
 
-class Feature(msgspec.Struct, frozen=True, kw_only=True):
+class Feature(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One array that a plug-in computed. `data` is little-endian, C order.
 
     This is, field by field, the msgpack value of `plugin@version` in the Redis hash `sosie:feat:{material_id}`.
@@ -62,7 +62,7 @@ Features = dict[str, Feature]
 """By `plugin@version`, e.g. `image-embedding@1`."""
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A material that was compared with the query.
 
     `score` is the calibrated probability that the two share content, comparable across materials of a kind;
@@ -78,7 +78,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     segments: tuple[Segment, ...] = ()
 
 
-class AssignItem(msgspec.Struct, frozen=True, kw_only=True):
+class AssignItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One material with its stored evidence, as the index takes it. A post carries its media as `parts`.
 
     `fingerprint`: 16 bytes of blake2b over the text and the sha256 of each medium: the same id and revision with
@@ -98,7 +98,7 @@ class AssignItem(msgspec.Struct, frozen=True, kw_only=True):
     op: Literal["upsert", "delete"] = "upsert"
 
 
-class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+class Assignment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the index decided for one material; a replay returns the stored one with `replayed` set.
 
     `candidates`: up to 10, best first, also those below the threshold.

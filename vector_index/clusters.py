@@ -24,7 +24,7 @@ DIGEST_BYTES = 10
 """80 bits: 16 characters of base32, and a collision only after about 10^12 content IDs."""
 
 
-class Compared(msgspec.Struct, frozen=True):
+class Compared(msgspec.Struct, frozen=True, gc=False):
     """A fine-ranked candidate and where it stands in its cluster. `row` orders equals, oldest first."""
 
     candidate: Candidate
