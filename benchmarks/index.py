@@ -53,6 +53,8 @@ TARGET = 0.999
 SEARCH_CHUNK = 256
 PEER_STREAM = 240_000
 """Vectors for an engine's rounds: the fastest take 20,000 a second."""
+PEER_EFFORTS = 8
+"""Settings that an engine may try, each on planted items of its own."""
 
 
 class Truth(msgspec.Struct, frozen=True):
@@ -249,7 +251,7 @@ def measure_peer(engine: str, setting: Setting, batches: list[int], seconds: flo
             "k": RECALL_K,
             "first": REPORTED,
             "target": TARGET,
-            "judged_per_effort": min(2000, len(truth.at) // 4),
+            "judged_per_effort": min(2000, len(truth.at) // PEER_EFFORTS),
             "rounds": setting.rounds,
             "seconds": seconds,
             "threads": setting.cores,
