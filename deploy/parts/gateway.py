@@ -6,6 +6,7 @@ import http.client
 import os
 import sys
 
+from deploy.addresses import ENVIRONMENT
 from deploy.java import clean_environment
 from deploy.parts import index, valkey
 from deploy.parts.announcer import quorum
@@ -18,11 +19,12 @@ LIVE = "/health/live"
 
 
 def launch(site: Site) -> Launch:
-    """It reads only, and so needs no token of the index."""
+    """It reads only, and so needs no token of the index. Redis by the environment, as for the retry pump."""
     argv = [sys.executable, "-P", "-m", "pipeline.gateway.server", "--state", str(site.state)]
     argv += ["--listen", site.local(NAME, "http"), "--index", index.PART.address(site)]
-    argv += ["--redis", site.given.redis or valkey.PART.address(site), "--zookeeper", quorum(site)]
-    environment = {"PYTHONUNBUFFERED": "1"}
+    argv += ["--zookeeper", quorum(site)]
+    redis_url = site.given.redis or valkey.PART.address(site)
+    environment = {"PYTHONUNBUFFERED": "1", ENVIRONMENT["redis"]: redis_url}
     if AUTH_FILE in os.environ:
         environment[AUTH_FILE] = os.environ[AUTH_FILE]
     return Launch(argv, clean_environment(environment), site.state / "run")

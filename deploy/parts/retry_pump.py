@@ -7,6 +7,7 @@ import sys
 
 import redis
 
+from deploy.addresses import ENVIRONMENT
 from deploy.java import clean_environment
 from deploy.parts import valkey
 from deploy.parts.part import Launch, Part, Site, Unhealthy
@@ -21,10 +22,12 @@ def redis_url(site: Site) -> str:
 
 
 def launch(site: Site) -> Launch:
-    """It needs Redis and the state folder, and nothing else."""
+    """It needs Redis and the state folder, and nothing else. The address goes through the environment: it may hold a
+    password, and every user of the machine may read command lines."""
     argv = [sys.executable, "-P", "-m", "pipeline.retry_part"]
-    argv += ["--state", str(site.state), "--redis", redis_url(site)]
-    return Launch(argv, clean_environment({"PYTHONUNBUFFERED": "1"}), site.state / "run")
+    argv += ["--state", str(site.state)]
+    environment = {"PYTHONUNBUFFERED": "1", ENVIRONMENT["redis"]: redis_url(site)}
+    return Launch(argv, clean_environment(environment), site.state / "run")
 
 
 def check(site: Site) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,9 @@ import pytest
 from deploy import stack
 from deploy.addresses import FixedPorts, GivenAddresses
 from deploy.keeper import backoff_seconds
-from deploy.parts import valkey, zookeeper
+from deploy.parts import gateway, retry_pump, valkey, zookeeper
 from deploy.parts.catalogue import ALL, parts_to_start, stop_layers
-from deploy.parts.part import Site
+from deploy.parts.part import Launch, Site
 from materials.errors import UsageError
 
 
@@ -85,3 +86,12 @@ def test_a_state_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be used"):
         stack.up(tmp_path / "file" / "state", GivenAddresses())
+
+
+@pytest.mark.parametrize("launch", [retry_pump.launch, gateway.launch])
+def test_a_password_of_redis_stands_in_no_command_line(tmp_path: Path, launch: Callable[[Site], Launch]) -> None:
+    given = GivenAddresses(redis="redis://:hunter2@r:1/0", zookeeper="z:1")
+    site = Site(tmp_path, {"index": {"grpc": 1}, "gateway": {"http": 2}}, given)
+    started = launch(site)
+    assert not any("hunter2" in word for word in started.argv)
+    assert started.environment["SOSIE_REDIS"] == "redis://:hunter2@r:1/0"
