@@ -54,7 +54,8 @@ SEARCH_CHUNK = 256
 PEER_STREAM = 240_000
 """Vectors for an engine's rounds: the fastest take 20,000 a second."""
 PEER_EFFORTS = 9
-"""Settings that an engine may try, each on planted items of its own; one more than the most that any has, since some\nplanted items are not judged."""
+"""Settings that an engine may try, each on planted items of its own; one more than the most that any has, since some
+planted items are not judged."""
 
 
 class Truth(msgspec.Struct, frozen=True):
