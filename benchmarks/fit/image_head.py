@@ -11,7 +11,7 @@ import argparse
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -74,7 +74,20 @@ def instances(photos: list[Picture], whole: int, quadrant: int) -> Iterator[tupl
 
 def make_views(photos: list[Picture], whole: int, quadrant: int, seed: int) -> Views:
     """Attack every instance and pool the views."""
-    rng, session = np.random.default_rng(seed), pooled_session()
+    session = pooled_session()
+
+    def pooled(view: Picture) -> Floats:
+        features = session.run(None, {"image": squash(view)[None]})[0][0]
+        return np.asarray(features.astype(np.float16), np.float32)  # as precise as views are kept
+
+    return described(photos, whole, quadrant, seed, pooled)
+
+
+def described(
+    photos: list[Picture], whole: int, quadrant: int, seed: int, describe: Callable[[Picture], Floats]
+) -> Views:
+    """Every photo and quadrant as it is and attacked, each view told by `describe`."""
+    rng = np.random.default_rng(seed)
     rows: list[Floats] = []
     photo: list[int] = []
     instance: list[int] = []
@@ -84,10 +97,10 @@ def make_views(photos: list[Picture], whole: int, quadrant: int, seed: int) -> V
             return photos[(number + 1 + int(generator.integers(0, len(photos) - 1))) % len(photos)]
 
         for view in [x, *(attack(x, rng, other) for _ in range(count))]:
-            rows.append(session.run(None, {"image": squash(view)[None]})[0][0].astype(np.float16))
+            rows.append(describe(view))
             photo.append(number)
             instance.append(index)
-    return Views(np.stack(rows).astype(np.float32), np.array(photo), np.array(instance))
+    return Views(np.stack(rows), np.array(photo), np.array(instance))
 
 
 def whitening(x: Floats, width: int, shrinkage: float) -> tuple[Floats, Floats]:

@@ -16,8 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.fit.image_attacks import Picture, attack
-from benchmarks.fit.image_head import Floats, Views, instances, read_photos, retrieval, whitening
+from benchmarks.fit.image_attacks import Picture
+from benchmarks.fit.image_head import Floats, Views, described, read_photos, retrieval, whitening
 from model_plugins.builtin.image_embedding import squash
 from model_plugins.recipes.cached import default_cache
 from model_plugins.recipes.embedding_head import EmbeddingHead, save_head
@@ -27,22 +27,15 @@ from model_plugins.recipes.sscd_served import network
 DIMENSIONS, SHRINKAGE = 256, 0.3
 
 
-def described(photos: list[Picture], package: Path, whole: int, quadrant: int, seed: int) -> Views:
+def sscd_views(photos: list[Picture], package: Path, whole: int, quadrant: int, seed: int) -> Views:
     """SSCD's descriptors [n, 512] of every photo and quadrant as it is and attacked."""
-    rng, session = np.random.default_rng(seed), network(package.parent)
-    rows: list[Floats] = []
-    photo: list[int] = []
-    instance: list[int] = []
-    for index, (number, x, count) in enumerate(instances(photos, whole, quadrant)):
+    session = network(package.parent)
 
-        def other(generator: np.random.Generator, number: int = number) -> Picture:
-            return photos[(number + 1 + int(generator.integers(0, len(photos) - 1))) % len(photos)]
+    def descriptor(view: Picture) -> Floats:
+        image = squash(np.ascontiguousarray(view))[None]
+        return np.asarray(session.run(["embedding"], {"image": image})[0][0], np.float32)
 
-        for view in [x, *(attack(x, rng, other) for _ in range(count))]:
-            rows.append(session.run(["embedding"], {"image": squash(np.ascontiguousarray(view))[None]})[0][0])
-            photo.append(number)
-            instance.append(index)
-    return Views(np.stack(rows), np.array(photo), np.array(instance))
+    return described(photos, whole, quadrant, seed, descriptor)
 
 
 def fitted(x: Floats) -> EmbeddingHead:
@@ -63,7 +56,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=PROJECTION_FILE)
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    views = described(read_photos(options.photos), options.package, options.whole, options.quadrant, options.seed)
+    views = sscd_views(read_photos(options.photos), options.package, options.whole, options.quadrant, options.seed)
     held = views.photo % 10 < 3
     save_head(options.out, fitted(views.pooled[~held]))
     rest = Views(views.pooled[held], views.photo[held], views.instance[held])
